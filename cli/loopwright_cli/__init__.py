@@ -1,0 +1,1 @@
+"""The loopwright command and the local runtime."""

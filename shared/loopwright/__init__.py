@@ -1,0 +1,1 @@
+"""Loopwright: the contract and the SDK."""

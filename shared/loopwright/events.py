@@ -1,0 +1,229 @@
+"""READ FIRST. Every event of a loop's log: one tagged union, frozen.
+
+The log of loop L is the messages on `loop.L.>` of the LOOPS stream, in order. Each event is a
+transition: it accepts the previous step's result (`settles`) and grants the next step (`grant`).
+The event that grants a step is the command that its worker consumes:
+
+    loop_admitted → plan_requested → execution_requested → verification_requested
+                         ▲                                         │
+                         └────────── verdict, not yet met ─────────┘ → … → loop_ended
+
+Only coordinators write here. `loopwright.loop` folds these events into a loop's state;
+`loopwright.chain` seals them into CloudEvents and checks the hash chain.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from loopwright.budget import Amount, Price, Usage
+from loopwright.errors import ErrorInfo
+from loopwright.goal import Goal
+from loopwright.plan import Outcome, Plan, Verdict
+from loopwright.subjects import Role
+from loopwright.wire import Wire
+
+LoopOutcome = Literal[
+    "achieved", "exhausted", "deadline", "stalled", "failed", "cancelled", "rejected"
+]
+
+#: Why a loop ended, more closely than its outcome.
+Reason = Literal[
+    "verified",
+    "iterations",
+    "tokens",
+    "cost",
+    "actions",
+    "no_rule_applies",
+    "time",
+    "errors",
+    "requested",
+    "unknown_price",
+    "policy_cap",
+    "quarantined",
+]
+
+SettlementStatus = Literal["done", "failed", "worker_lost", "expired", "not_started", "ended"]
+
+
+class Grant(Wire):
+    """Leave to do one attempt of one step, with its ceilings."""
+
+    role: Role
+    iteration: int
+    attempt: int
+    """From 1 within a step; every grant of a step has its own."""
+    token_digest: str
+    """SHA-256, hex, of the attempt token that travels in a header."""
+    deadline: datetime
+    """Absolute; no worker starts or goes on after it."""
+    reserved: Amount = Amount()
+    """What the attempt may spend at most."""
+    models: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+
+
+class Settlement(Wire):
+    """How a grant was closed, and what it was charged."""
+
+    role: Role
+    iteration: int
+    attempt: int
+    grant_seq: int
+    """Stream sequence of the event that granted it."""
+    status: SettlementStatus
+    """`done` and `failed` are the worker's word; `worker_lost`, `expired` and `ended` are charged
+    in full; `not_started` is released."""
+    usage: Usage | None = None
+    charged: Amount = Amount()
+    overrun: bool = False
+    """The real usage was more than the reservation: named, never hidden."""
+    error: ErrorInfo | None = None
+    worker: str | None = None
+
+
+class IterationSummary(Wire):
+    """One time round the loop, as the next plan and a person see it."""
+
+    iteration: int
+    summary: str = ""
+    rule: str | None = None
+    executed: bool = True
+    """False where an action failed, so that nothing was committed or verified."""
+    score: float | None = None
+    passed: int = 0
+    checks: int = 0
+    turned_green: tuple[str, ...] = ()
+    turned_red: tuple[str, ...] = ()
+    revision: str | None = None
+    spent: Amount = Amount()
+    duration_s: float = 0.0
+    note: str = ""
+    """Why it failed, where it did."""
+
+
+class Best(Wire):
+    """The best verified state so far; it is what the loop delivers."""
+
+    iteration: int
+    revision: str
+    score: float
+    passed: int
+    checks: int
+
+
+class LoopAdmitted(Wire):
+    """The goal was accepted; its id is used up."""
+
+    kind: Literal["loop_admitted"] = "loop_admitted"
+    tenant: str
+    goal: Goal
+    goal_digest: str
+    deadline: datetime
+    price: Price | None = None
+    """Of the goal's model, fixed for the whole loop."""
+    settles: None = None
+
+
+class PlanRequested(Wire):
+    """A plan is wanted. Accepts the verdict, or the failed outcome, of the iteration before."""
+
+    kind: Literal["plan_requested"] = "plan_requested"
+    settles: Settlement | None = None
+    grant: Grant
+    revision: str | None = None
+    """The workspace to plan on; None is the goal's own, before anything was committed."""
+    plan: Plan | None = None
+    """The plan before, as feedback."""
+    outcome: Outcome | None = None
+    verdict: Verdict | None = None
+    history: tuple[IterationSummary, ...] = ()
+    rule_uses: dict[str, int] = Field(default_factory=dict)
+    wake_at: datetime | None = None
+
+
+class ExecutionRequested(Wire):
+    """The plan was accepted and is to be run."""
+
+    kind: Literal["execution_requested"] = "execution_requested"
+    settles: Settlement | None = None
+    grant: Grant
+    revision: str | None = None
+    plan: Plan
+    wake_at: datetime | None = None
+
+
+class VerificationRequested(Wire):
+    """The outcome was accepted and its revision is to be judged."""
+
+    kind: Literal["verification_requested"] = "verification_requested"
+    settles: Settlement | None = None
+    grant: Grant
+    revision: str | None = None
+    outcome: Outcome | None = None
+    """None where the plan had no actions: the workspace is judged as it is."""
+    plan: Plan
+    wake_at: datetime | None = None
+
+
+class LoopHeld(Wire):
+    """The loop waits; the step that was due is granted again when the hold ends."""
+
+    kind: Literal["loop_held"] = "loop_held"
+    settles: Settlement | None = None
+    hold: Literal["backing_off"]
+    until: datetime
+    wake_at: datetime | None = None
+
+
+class LateResultRecorded(Wire):
+    """A result came after its attempt was settled: nothing changes, its usage is kept."""
+
+    kind: Literal["late_result_recorded"] = "late_result_recorded"
+    role: Role
+    iteration: int
+    attempt: int
+    grant_seq: int
+    usage: Usage
+    settles: None = None
+
+
+class LoopEnded(Wire):
+    """The one terminal event of a loop; nothing follows it."""
+
+    kind: Literal["loop_ended"] = "loop_ended"
+    settles: Settlement | None = None
+    outcome: LoopOutcome
+    reason: Reason
+    detail: str
+    """A sentence with the values and the way out."""
+    verdict: Verdict | None = None
+    """The verdict that this event accepts, if it accepts one."""
+    execution: Outcome | None = None
+    """The failed outcome that this event accepts, if it accepts one."""
+    plan: Plan | None = None
+    goal_digest: str
+    iterations: int
+    spent: Amount
+    """Everything charged, this event's settlement included."""
+    best: Best | None = None
+    """The work that is delivered."""
+    duration_s: float
+
+
+EventData = Annotated[
+    LoopAdmitted
+    | PlanRequested
+    | ExecutionRequested
+    | VerificationRequested
+    | LoopHeld
+    | LateResultRecorded
+    | LoopEnded,
+    Field(discriminator="kind"),
+]
+
+#: The events that a worker consumes.
+RequestData = PlanRequested | ExecutionRequested | VerificationRequested

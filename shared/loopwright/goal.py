@@ -1,0 +1,293 @@
+"""The goal: what a person writes. Unknown fields are errors at their path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from loopwright.budget import Budget, Price
+from loopwright.checks import CheckName, TableCheck, TestReportCheck, Verify
+from loopwright.errors import Fault, GoalInvalidError
+from loopwright.ids import LoopId
+from loopwright.tools import TOOL_GROUPS, Action, action_faults
+from loopwright.wire import Json, Seconds, Written
+
+_REVISION = re.compile(r"^[0-9a-f]{40}$")
+
+RuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class Workspace(Written):
+    """What the loop starts from. Give one of these, or none for an empty workspace."""
+
+    folder: str | None = None
+    """A folder beside the goal file; the SDK packs it."""
+    files: dict[str, str] | None = None
+    """Small text files, path to content."""
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    """A packed workspace in the object store; written by the SDK."""
+
+
+class When(Written):
+    """When a rule applies: at the start, or when any of these checks fails."""
+
+    start: bool = False
+    """In the first iteration, before there is a verdict."""
+    failing: tuple[CheckName, ...] = ()
+
+
+class Rule(Written):
+    """A playbook rule: when this holds, do that."""
+
+    name: RuleName
+    when: When
+    times: int = Field(default=1, ge=1, le=1000)
+    """How often the rule may be used in one loop."""
+    do: tuple[Action, ...] = Field(min_length=1, max_length=100)
+
+
+class Playbook(Written):
+    """Deterministic planning without a model: the first rule that applies gives the plan."""
+
+    backend: Literal["playbook"]
+    rules: tuple[Rule, ...] = Field(min_length=1, max_length=500)
+
+
+class OpenAI(Written):
+    """Planning by a model behind any OpenAI-compatible endpoint.
+
+    The endpoint and its key belong to the planner's own settings, never to a goal.
+    """
+
+    backend: Literal["openai"]
+    model: str = Field(default="gpt-4o-mini", min_length=1, max_length=200)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_output_tokens: int = Field(default=4096, ge=1, le=200_000)
+    """Output cap of a call; always sent."""
+    max_input_tokens: int = Field(default=32_000, ge=256, le=2_000_000)
+    """The prompt never grows past this."""
+    price: Price | None = None
+    """For models that the price table does not know."""
+    show: tuple[str, ...] = ("**",)
+    """Patterns of workspace files whose text the model sees, as far as they fit."""
+
+
+Planner = Annotated[Playbook | OpenAI, Field(discriminator="backend")]
+
+
+class Limits(Written):
+    """Limits of one step and one action; the budget's are of the whole loop."""
+
+    attempts: int = Field(default=3, ge=1, le=20)
+    """Failures in a row, of any step, before the loop ends as failed."""
+    plan_time: Seconds = 300.0
+    execute_time: Seconds = 900.0
+    verify_time: Seconds = 900.0
+    action_time: Seconds = 120.0
+    memory_mb: int = Field(default=1024, ge=32, le=65_536)
+    """Per action and per check."""
+    processes: int = Field(default=64, ge=1, le=4096)
+    output_kb: int = Field(default=4096, ge=1, le=1_048_576)
+    """Standard output and error together; more ends the action."""
+    disk_mb: int = Field(default=512, ge=1, le=65_536)
+    """What an action may add to the workspace."""
+
+
+class Goal(Written):
+    """A loop's objective, how to verify it, and what it may spend."""
+
+    version: Literal[1] = 1
+    id: LoopId | None = None
+    """The loop's id, a ULID; submitting the same id twice yields one loop."""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")
+    objective: str = Field(min_length=1, max_length=20_000)
+    constraints: tuple[str, ...] = Field(default=(), max_length=100)
+    workspace: Workspace = Workspace()
+    planner: Planner
+    tools: tuple[str, ...] = TOOL_GROUPS
+    """Tool groups that plans may use."""
+    verify: Verify
+    budget: Budget = Budget()
+    limits: Limits = Limits()
+
+    def digest(self) -> str:
+        """`sha256:…` of the goal's canonical JSON, its id left out."""
+        return digest_of(self.model_dump(mode="json", exclude={"id"}, by_alias=True))
+
+    @property
+    def check_names(self) -> tuple[str, ...]:
+        """Every check's name, in the goal's order."""
+        return tuple(check.name for check in self.verify.checks)
+
+    @property
+    def required_checks(self) -> frozenset[str]:
+        """The names that must all pass."""
+        return frozenset(check.name for check in self.verify.checks if check.required)
+
+
+def digest_of(value: Json) -> str:
+    """`sha256:…` of a JSON value in canonical form (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse_goal(data: object, *, packed: bool = False) -> Goal:
+    """A goal from JSON-like data, or GoalInvalidError with every fault at its path.
+
+    `packed` goals have come over the wire: nothing in them may name a folder any more.
+    """
+    try:
+        goal = (
+            Goal.model_validate(data)
+            if not isinstance(data, str | bytes)
+            else Goal.model_validate_json(data)
+        )
+    except ValidationError as error:
+        raise GoalInvalidError(
+            [_fault(item) for item in error.errors(include_url=False)]
+        ) from error
+    faults = [*goal_faults(goal), *(_unpacked(goal) if packed else [])]
+    if faults:
+        raise GoalInvalidError(faults)
+    return goal
+
+
+def goal_faults(goal: Goal) -> list[Fault]:
+    """What no single field can say: names that do not fit together."""
+    return [
+        *_duplicates("verify.checks", goal.check_names),
+        *_workspace_faults(goal.workspace),
+        *_tool_faults(goal),
+        *_verify_faults(goal),
+        *_planner_faults(goal),
+    ]
+
+
+def _fault(item: Json) -> Fault:
+    """A pydantic error as a fault: tags of unions are no part of the path."""
+    path = ""
+    for part in item["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in _TAGS:
+            path += f".{part}" if path else str(part)
+    message = str(item["msg"])
+    if item["type"] == "extra_forbidden":
+        message = "there is no such field; see the schema, or remove it"
+    return Fault(path=path, message=message)
+
+
+_TAGS = frozenset(
+    {
+        "playbook",
+        "openai",
+        "test_report",
+        "command",
+        "file",
+        "regex",
+        "json_schema",
+        "table",
+        "unchanged",
+    }
+)
+
+
+def _duplicates(path: str, names: Iterable[str]) -> list[Fault]:
+    seen: set[str] = set()
+    faults = []
+    for index, name in enumerate(names):
+        if name in seen:
+            faults.append(
+                Fault(
+                    path=f"{path}[{index}].name",
+                    message=f"'{name}' is used twice; names are unique",
+                )
+            )
+        seen.add(name)
+    return faults
+
+
+def _workspace_faults(workspace: Workspace) -> list[Fault]:
+    given = [
+        name for name in ("folder", "files", "revision") if getattr(workspace, name) is not None
+    ]
+    if len(given) > 1:
+        return [Fault(path="workspace", message=f"give one of {' and '.join(given)}, not both")]
+    return []
+
+
+def _unpacked(goal: Goal) -> list[Fault]:
+    faults = []
+    if goal.workspace.folder is not None:
+        message = (
+            "a folder cannot travel; submit with the loopwright command or the SDK, or give `files`"
+        )
+        faults.append(Fault(path="workspace.folder", message=message))
+    held_out = goal.verify.held_out
+    if held_out is not None and not _REVISION.match(held_out):
+        message = "a folder cannot travel; submit with the loopwright command or the SDK"
+        faults.append(Fault(path="verify.held_out", message=message))
+    return faults
+
+
+def _tool_faults(goal: Goal) -> list[Fault]:
+    known = ", ".join(TOOL_GROUPS)
+    return [
+        Fault(path=f"tools[{index}]", message=f"'{name}' is no tool; there are: {known}")
+        for index, name in enumerate(goal.tools)
+        if name not in TOOL_GROUPS
+    ]
+
+
+def _verify_faults(goal: Goal) -> list[Fault]:
+    faults = []
+    if not goal.required_checks:
+        message = "no check is required, so nothing would have to be true; require at least one"
+        faults.append(Fault(path="verify.checks", message=message))
+    for index, check in enumerate(goal.verify.checks):
+        where = f"verify.checks[{index}]"
+        if isinstance(check, TableCheck) and check.equals and goal.verify.held_out is None:
+            message = "a reference needs `verify.held_out`, the folder that holds it"
+            faults.append(Fault(path=f"{where}.equals.reference", message=message))
+        if isinstance(check, TestReportCheck) and not check.run and not check.paths:
+            message = "give `paths` for pytest, or `run`, a command that writes a JUnit report"
+            faults.append(Fault(path=where, message=message))
+    return faults
+
+
+def _planner_faults(goal: Goal) -> list[Fault]:
+    match goal.planner:
+        case Playbook() as playbook:
+            return [
+                *_duplicates("planner.rules", (rule.name for rule in playbook.rules)),
+                *_rule_faults(goal, playbook),
+            ]
+        case OpenAI():
+            if goal.budget.tokens is None and goal.budget.usd is None:
+                message = "a model costs: set budget.usd, budget.tokens or both"
+                return [Fault(path="budget", message=message)]
+            return []
+
+
+def _rule_faults(goal: Goal, playbook: Playbook) -> list[Fault]:
+    faults = []
+    checks = set(goal.check_names)
+    for index, rule in enumerate(playbook.rules):
+        where = f"planner.rules[{index}]"
+        if not rule.when.start and not rule.when.failing:
+            message = "would never apply: set `start: true` or name `failing` checks"
+            faults.append(Fault(path=f"{where}.when", message=message))
+        for position, name in enumerate(rule.when.failing):
+            if name not in checks:
+                message = (
+                    f"'{name}' is no check of this goal; there are: {', '.join(goal.check_names)}"
+                )
+                faults.append(Fault(path=f"{where}.when.failing[{position}]", message=message))
+        for position, action in enumerate(rule.do):
+            faults += action_faults(action, goal.tools, f"{where}.do[{position}]")
+    return faults

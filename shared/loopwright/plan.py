@@ -1,0 +1,97 @@
+"""What travels round the loop: the plan, the outcome of its actions, the verdict."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from loopwright.tools import Action
+from loopwright.wire import Wire
+
+ActionStatus = Literal["succeeded", "failed", "skipped"]
+CheckStatus = Literal["passed", "failed", "error"]
+
+
+class Plan(Wire):
+    """What to do in this iteration."""
+
+    summary: str = Field(max_length=4000)
+    """A sentence for people and for the next plan."""
+    actions: tuple[Action, ...] = Field(default=(), max_length=200)
+    """Run in order; none means that the planner asks for verification as things are."""
+    rule: str | None = None
+    """The playbook rule that was used."""
+
+
+class ActionOutcome(Wire):
+    """What an action did; text is an excerpt, head and tail."""
+
+    tool: str
+    status: ActionStatus
+    exit_code: int | None = None
+    failure: str | None = None
+    """Kind of failure: an error kind, or the limit that ended it (wall, memory, output …)."""
+    stdout: str = ""
+    stderr: str = ""
+    duration_s: float = 0.0
+    max_rss_bytes: int = 0
+
+
+class Change(Wire):
+    """A path that the iteration changed."""
+
+    path: str
+    kind: Literal["added", "modified", "deleted"]
+    bytes: int = 0
+
+
+class Outcome(Wire):
+    """What the executor did with a plan."""
+
+    revision: str
+    """The workspace after it; the same as before when nothing was committed."""
+    committed: bool
+    """False where an action failed: its effects, and those before it, left no trace."""
+    actions: tuple[ActionOutcome, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """The first paths that changed."""
+    changed_paths: int = 0
+    isolation: str = "none"
+    """The sandbox level that the actions ran under."""
+
+
+class CheckResult(Wire):
+    """One check's evidence."""
+
+    name: str
+    status: CheckStatus
+    message: str
+    """Why, in a sentence, with the expected and the found value."""
+    exit_code: int | None = None
+    digest: str | None = None
+    """`sha256:…` of what was judged: a file, a report, an output."""
+    excerpt: str = ""
+    duration_s: float = 0.0
+
+
+class Verdict(Wire):
+    """The verifier's evidence about one revision."""
+
+    revision: str
+    checks: tuple[CheckResult, ...]
+    score: float = Field(ge=0, le=1)
+    """Weight of the checks that passed by the weight of all."""
+    restored: tuple[str, ...] = ()
+    """Protected paths that differed and were put back before the checks ran."""
+    isolation: str = "none"
+
+    @property
+    def passed(self) -> frozenset[str]:
+        """Names of the checks that passed."""
+        return frozenset(check.name for check in self.checks if check.status == "passed")
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """Names of the checks that did not pass, in order."""
+        return tuple(check.name for check in self.checks if check.status != "passed")

@@ -1,0 +1,53 @@
+"""What every service reads from its environment; nothing else reads it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from loopwright.errors import SettingsError
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that all services share; the environment names begin with LOOPWRIGHT_."""
+
+    model_config = SettingsConfigDict(env_prefix="LOOPWRIGHT_", extra="ignore", frozen=True)
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str | None = None
+    nats_password: SecretStr | None = None
+    replica: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    """Name of this process in results and logs."""
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=0, ge=0, le=65535)
+    """Port of /livez, /readyz and /metrics; 0 takes a free one."""
+    cache_dir: Path = Path("/tmp/loopwright")  # noqa: S108 - a cache, made 0711 and owned by the service
+    """Where workspaces are cached; may be deleted at any time."""
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    ack_wait_s: float = Field(default=10.0, gt=0.2)
+    """A worker that is silent this long is taken for lost, in seconds."""
+    slots: int = Field(default=1, ge=1, le=64)
+    """Steps that this process works on at once."""
+    grace_s: float = Field(default=15.0, ge=0)
+    """How long running steps may go on after SIGTERM, in seconds."""
+
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+def load(kind: type[SettingsT]) -> SettingsT:
+    """The settings, or SettingsError naming each variable that is wrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"LOOPWRIGHT_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+            for item in error.errors(include_url=False, include_input=False)
+        )
+        raise SettingsError(f"the environment is wrong: {wrong}") from error

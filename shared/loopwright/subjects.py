@@ -1,0 +1,91 @@
+"""Every subject, stream, consumer and header by name; nothing else spells one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Role = Literal["planner", "executor", "verifier"]
+ROLES: tuple[Role, ...] = ("planner", "executor", "verifier")
+
+LOOPS = "LOOPS"
+GOALS = "GOALS"
+CONTROL = "CONTROL"
+RESULTS = "RESULTS"
+CLAIMS = "CLAIMS"
+TIMERS = "TIMERS"
+DEAD = "DEAD"
+
+#: Object store bucket of workspace revisions and of payloads too large for a message.
+OBJECTS = "LOOPWRIGHT"
+
+#: Header with the unguessable token of an attempt; bodies hold only its digest.
+ATTEMPT_TOKEN = "Loopwright-Attempt-Token"  # noqa: S105
+#: Header in which a submitter names the subject that its answer goes to.
+REPLY_TO = "Loopwright-Reply-To"
+#: W3C trace context.
+TRACEPARENT = "traceparent"
+
+#: The granting event of each role: the command that its worker consumes.
+REQUEST_KIND: dict[Role, str] = {
+    "planner": "plan_requested",
+    "executor": "execution_requested",
+    "verifier": "verification_requested",
+}
+
+QUERY_LOOP = "query.loop"
+QUERY_LOOPS = "query.loops"
+
+
+def loop_event(loop: str, kind: str) -> str:
+    """Where an event of the log is stored."""
+    return f"loop.{loop}.{kind}"
+
+
+def loop_events(loop: str) -> str:
+    """Every event of one loop."""
+    return f"loop.{loop}.>"
+
+
+def requests(role: Role) -> str:
+    """The events that grant a role's steps, of all loops."""
+    return f"loop.*.{REQUEST_KIND[role]}"
+
+
+def goal_submitted(tenant: str) -> str:
+    """Where a tenant's goals are submitted."""
+    return f"goal.submitted.{tenant}"
+
+
+def control(loop: str) -> str:
+    """Where control messages for a loop go."""
+    return f"control.{loop}"
+
+
+def result(role: Role, loop: str) -> str:
+    """Where a worker reports."""
+    return f"result.{role}.{loop}"
+
+
+def claim(role: Role, loop: str, iteration: int, attempt: int) -> str:
+    """The one subject on which an attempt is claimed, by compare-and-set on 0."""
+    return f"claim.{role}.{loop}.{iteration}.{attempt}"
+
+
+def timer(loop: str, guard: str) -> str:
+    """The schedule of a durable timer; `guard` names what it watches."""
+    return f"timer.at.{loop}.{guard}"
+
+
+def timer_fired(loop: str) -> str:
+    """Where a timer's message arrives when it is due."""
+    return f"timer.fired.{loop}"
+
+
+def stop(loop: str) -> str:
+    """Ephemeral signal to workers that a loop's running step is to end."""
+    return f"stop.{loop}"
+
+
+def dead(stream: str) -> str:
+    """Where a message of a stream that cannot be handled is recorded."""
+    return f"dead.{stream.lower()}"
