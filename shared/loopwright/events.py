@@ -142,6 +142,8 @@ class PlanRequested(Wire):
     verdict: Verdict | None = None
     history: tuple[IterationSummary, ...] = ()
     rule_uses: dict[str, int] = Field(default_factory=dict)
+    price: Price | None = None
+    """Of the goal's model, as fixed at admission."""
     wake_at: datetime | None = None
 
 

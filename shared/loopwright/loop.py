@@ -132,7 +132,7 @@ def evolve(loop: Loop | None, event: LoopEvent, *, seq: int, body_digest: str) -
         )
     if loop.ended is not None:
         raise UnreadableError(f"loop {loop.id}: event {event.n} follows its end")
-    base = _settle(loop, event.data.settles).model_copy(
+    base = settle(loop, event.data.settles).model_copy(
         update={"n": event.n, "head": body_digest, "tip": seq, "updated_at": event.time}
     )
     return _apply(base, event, seq)
@@ -217,7 +217,7 @@ def _plan_requested(loop: Loop, data: PlanRequested, at: datetime, seq: int) -> 
     changes: dict[str, object] = {}
     if data.grant.iteration != loop.iteration:
         if loop.iteration > 0:
-            loop = _finish_iteration(loop, data.plan, data.verdict, data.outcome, at)
+            loop = finish_iteration(loop, data.plan, data.verdict, data.outcome, at)
         changes = {
             "iteration": data.grant.iteration,
             "iteration_started_at": at,
@@ -228,7 +228,7 @@ def _plan_requested(loop: Loop, data: PlanRequested, at: datetime, seq: int) -> 
 
 def _ended(loop: Loop, data: LoopEnded, at: datetime) -> Loop:
     if data.verdict is not None or data.execution is not None:
-        loop = _finish_iteration(loop, data.plan, data.verdict, data.execution, at)
+        loop = finish_iteration(loop, data.plan, data.verdict, data.execution, at)
     return loop.model_copy(
         update={
             "state": "ended",
@@ -242,7 +242,7 @@ def _ended(loop: Loop, data: LoopEnded, at: datetime) -> Loop:
     )
 
 
-def _finish_iteration(
+def finish_iteration(
     loop: Loop, plan: Plan | None, verdict: Verdict | None, outcome: Outcome | None, at: datetime
 ) -> Loop:
     """Record what an iteration came to, and whether it is the best so far."""
@@ -260,7 +260,7 @@ def summarise(
     loop: Loop, plan: Plan | None, verdict: Verdict | None, outcome: Outcome | None, at: datetime
 ) -> IterationSummary:
     """One line about the iteration that just came to its end."""
-    failed = outcome is not None and not outcome.committed and _failed_action(outcome) is not None
+    failed = outcome is not None and not outcome.succeeded
     before = loop.verdict.passed if loop.verdict else frozenset()
     judged = None if failed else verdict
     started = loop.iteration_started_at or at
@@ -283,17 +283,17 @@ def summarise(
         revision=judged.revision if judged else None,
         spent=spent,
         duration_s=max(0.0, (at - started).total_seconds()),
-        note=_failed_action(outcome) or "" if outcome and failed else "",
+        note=_failed_action(outcome) if outcome and failed else "",
     )
 
 
-def _failed_action(outcome: Outcome) -> str | None:
+def _failed_action(outcome: Outcome) -> str:
     for action in outcome.actions:
         if action.status == "failed":
             code = "" if action.exit_code is None else f" with exit code {action.exit_code}"
             why = f" ({action.failure})" if action.failure else ""
             return f"{action.tool} failed{code}{why}"
-    return None
+    return "the step failed"
 
 
 def _best(loop: Loop, verdict: Verdict) -> Best:
@@ -308,7 +308,7 @@ def _best(loop: Loop, verdict: Verdict) -> Best:
     )
 
 
-def _settle(loop: Loop, settlement: Settlement | None) -> Loop:
+def settle(loop: Loop, settlement: Settlement | None) -> Loop:
     """Close the open grant: charge it, count or clear failures."""
     if settlement is None:
         return loop

@@ -50,8 +50,8 @@ class Outcome(Wire):
     """What the executor did with a plan."""
 
     revision: str
-    """The workspace after it; the same as before when nothing was committed."""
-    committed: bool
+    """The workspace after it; the same as before when nothing changed or an action failed."""
+    succeeded: bool
     """False where an action failed: its effects, and those before it, left no trace."""
     actions: tuple[ActionOutcome, ...] = ()
     changes: tuple[Change, ...] = ()
