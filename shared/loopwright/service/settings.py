@@ -32,6 +32,10 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     ack_wait_s: float = Field(default=10.0, gt=0.2)
     """A worker that is silent this long is taken for lost, in seconds."""
+    trace_file: Path | None = None
+    """Where spans are written as JSON lines, for a machine without a collector."""
+    otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Where spans are sent, as `http://collector:4318`."""
     slots: int = Field(default=1, ge=1, le=64)
     """Steps that this process works on at once."""
     grace_s: float = Field(default=15.0, ge=0)

@@ -1,0 +1,46 @@
+"""The coordinator's composition root: `python -m loopwright_coordinator`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from loopwright import subjects
+from loopwright.objects import NatsObjects
+from loopwright.service.app import process, serve
+from loopwright.service.bus import Bus
+from loopwright.service.metrics import CoordinatorMetrics
+from loopwright.service.settings import load
+from loopwright.service.streams import declare_when_up
+from loopwright_coordinator.admission import Admission
+from loopwright_coordinator.app import Coordinator
+from loopwright_coordinator.control import Controls
+from loopwright_coordinator.log import Log
+from loopwright_coordinator.settings import CoordinatorSettings
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load(CoordinatorSettings)
+    parts = process("coordinator", settings)
+    counters = CoordinatorMetrics(parts.metrics.registry)
+    coordinators: list[Coordinator] = []
+
+    async def prepare(bus: Bus) -> None:
+        await declare_when_up(bus.js, settings, settings.stream_replicas)
+        objects = NatsObjects(await bus.js.object_store(subjects.OBJECTS))
+        log = Log(bus, objects, f"/coordinator/{settings.replica}")
+        admission = Admission(log, parts.tracing, settings.max_usd)
+        coordinators.append(
+            Coordinator(bus, log, parts.tracing, parts.metrics, counters, admission, Controls(bus))
+        )
+
+    async def run(stop: asyncio.Event) -> None:
+        await coordinators[0].run(stop)
+
+    parts.on_start.append(prepare)
+    parts.background.append(run)
+    serve(parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The coordinator's shell: load the loop, decide, arm the timer, append, say so, acknowledge.
+
+A crash between any two of these is healed by the input's redelivery, because each is idempotent.
+No rule about loops is here: those are in `core`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+
+import structlog
+from nats.aio.msg import Msg
+from opentelemetry.trace import Span
+
+from loopwright import subjects
+from loopwright.chain import decode_result
+from loopwright.errors import ConflictError, UnreadableError
+from loopwright.events import LoopEnded
+from loopwright.loop import Loop
+from loopwright.payloads import check_out
+from loopwright.service.bus import Bus
+from loopwright.service.claims import claim
+from loopwright.service.intake import Intake
+from loopwright.service.metrics import CoordinatorMetrics, Metrics
+from loopwright.service.streams import COORDINATOR, INTAKE
+from loopwright.service.tracing import Tracing, trace_id, traceparent
+from loopwright_coordinator.admission import Admission
+from loopwright_coordinator.control import Controls
+from loopwright_coordinator.core import decide
+from loopwright_coordinator.grants import Timer, token_digest
+from loopwright_coordinator.inputs import (
+    Append,
+    Arm,
+    Decision,
+    Ignore,
+    Input,
+    ResultArrived,
+    TakeClaim,
+    Woken,
+)
+from loopwright_coordinator.log import Log
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Coordinator:
+    """Turns inputs into events of loops; any number of replicas may run."""
+
+    bus: Bus
+    log: Log
+    tracing: Tracing
+    metrics: Metrics
+    counters: CoordinatorMetrics
+    admission: Admission
+    controls: Controls
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume the four streams of input until stopped."""
+        handlers: dict[str, Callable[[Msg], Awaitable[None]]] = {
+            subjects.GOALS: self.on_goal,
+            subjects.CONTROL: self.on_control,
+            subjects.RESULTS: self.on_result,
+            subjects.TIMERS: self.on_timer,
+        }
+        async with asyncio.TaskGroup() as group:
+            for stream in INTAKE:
+                intake = Intake(self.bus, stream, COORDINATOR, handlers[stream], self.metrics)
+                group.create_task(intake.run(stop))
+
+    async def on_goal(self, message: Msg) -> None:
+        """Admit a goal, or say everything that is wrong with it."""
+        await self.admission.handle(message, self.settle)
+
+    async def on_control(self, message: Msg) -> None:
+        """Do what a person asks of a loop, and answer."""
+        await self.controls.handle(message, self.settle)
+
+    async def on_result(self, message: Msg) -> None:
+        """Accept a worker's result."""
+        event = decode_result(await check_out(message.data, self.log.objects))
+        result = event.data
+        if message.subject != subjects.result(result.role, result.loop):
+            raise UnreadableError(f"a result of {result.role} for {result.loop} on another subject")
+        token = (message.headers or {}).get(subjects.ATTEMPT_TOKEN, "")
+        received = ResultArrived(result, token_digest(token))
+        if await self.settle(result.loop, received, at_least=result.grant_seq) is None:
+            raise UnreadableError(f"loop {result.loop}: there is no such loop")
+
+    async def on_timer(self, message: Msg) -> None:
+        """A timer only says: look again."""
+        loop_id = message.subject.rsplit(".", 1)[-1]
+        if await self.settle(loop_id, Woken()) is None:
+            raise UnreadableError(f"loop {loop_id}: there is no such loop")
+
+    async def settle(
+        self, loop_id: str, received: Input, *, at_least: int | None = None
+    ) -> tuple[Loop, Decision] | None:
+        """Decide until the decision stands; None where there is no such loop.
+
+        `at_least` is how far the fold must have been read for a decision to do nothing; without
+        it that is the leader's tip.
+        """
+        began = monotonic()
+        while True:
+            if at_least is None:
+                loop = await self.log.load_tip(loop_id)
+            else:
+                loop = await self.log.load(loop_id, at_least=at_least)
+            if loop is None:
+                return None
+            try:
+                loop, decision = await self._decide(loop, received)
+            except ConflictError:
+                self.counters.conflicts.inc()
+                continue
+            if isinstance(decision, TakeClaim):
+                received = Woken(claim_won=await self._take_claim(loop, decision))
+                continue
+            self._count(received, decision, began)
+            return loop, decision
+
+    async def _decide(self, loop: Loop, received: Input) -> tuple[Loop, Decision]:
+        now, nonce = datetime.now(UTC), secrets.token_hex(16)
+        attributes: dict[str, str | int | float] = {
+            "loopwright.loop": loop.id,
+            "loopwright.n": loop.n + 1,
+        }
+        with (
+            structlog.contextvars.bound_contextvars(
+                loop=loop.id, iteration=loop.iteration, trace_id=trace_id(loop.traceparent)
+            ),
+            self.tracing.span("coordinator", loop.traceparent, attributes) as span,
+        ):
+            decision = decide(loop, received, now, nonce)
+            span.set_attribute("loopwright.input", type(received).__name__)
+            match decision:
+                case Append():
+                    return await self._append(loop, decision, now, span), decision
+                case Arm():
+                    await self._arm(loop.id, decision.timer)
+                case Ignore():
+                    log.info("ignored", input=type(received).__name__, why=decision.why)
+                case TakeClaim():
+                    pass
+            return loop, decision
+
+    async def _append(self, loop: Loop, decision: Append, now: datetime, span: Span) -> Loop:
+        if decision.timer is not None:
+            await self._arm(loop.id, decision.timer)
+        span.set_attribute("loopwright.event", decision.data.kind)
+        after = await self.log.append(
+            loop,
+            loop.id,
+            decision.data,
+            now=now,
+            token=decision.token,
+            traceparent=traceparent(span),
+        )
+        if decision.stop:
+            await self.bus.nc.publish(subjects.stop(loop.id), b"")
+        log.info("appended", event=decision.data.kind, n=after.n, seq=after.tip)
+        return after
+
+    async def _arm(self, loop_id: str, timer: Timer) -> None:
+        at = timer.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        await self.bus.publish(
+            subjects.timer(loop_id, timer.guard),
+            json.dumps({"loop": loop_id, "guard": timer.guard}).encode(),
+            stream=subjects.TIMERS,
+            headers={
+                "Nats-Schedule": f"@at {at}",
+                "Nats-Schedule-Target": subjects.timer_fired(loop_id),
+            },
+        )
+
+    async def _take_claim(self, loop: Loop, wanted: TakeClaim) -> bool:
+        """Whether nothing was started: the claim is ours, or another coordinator's."""
+        grant = wanted.grant
+        subject = subjects.claim(grant.role, loop.id, grant.iteration, grant.attempt)
+        held = await claim(self.bus, subject, COORDINATOR)
+        return held.owner == COORDINATOR
+
+    def _count(self, received: Input, decision: Decision, began: float) -> None:
+        name, what = type(received).__name__, type(decision).__name__
+        self.counters.decisions.labels(name, what).inc()
+        self.counters.seconds.observe(monotonic() - began)
+        if not isinstance(decision, Append):
+            return
+        settlement = decision.data.settles
+        if settlement is not None:
+            self.counters.spent.labels("tokens").inc(settlement.charged.tokens)
+            self.counters.spent.labels("usd").inc(settlement.charged.cost_microusd / 1e6)
+            self.counters.spent.labels("actions").inc(settlement.charged.actions)
+        if isinstance(decision.data, LoopEnded):
+            self.counters.ended.labels(decision.data.outcome, decision.data.reason).inc()

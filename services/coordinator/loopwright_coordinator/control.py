@@ -1,0 +1,55 @@
+"""Control messages: read, decided, answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+
+from loopwright.control import Cancel
+from loopwright.errors import UnreadableError
+from loopwright.ids import is_loop_id
+from loopwright.service.bus import Bus
+from loopwright.service.intake import RetryLaterError
+from loopwright_coordinator.admission import Settle
+from loopwright_coordinator.answers import answer
+from loopwright_coordinator.inputs import Append, ControlArrived
+
+#: A loop's control may arrive before its goal is admitted: so often it is tried again.
+UNKNOWN_TRIES = 4
+UNKNOWN_DELAY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """Handles what people say to a running loop."""
+
+    bus: Bus
+
+    async def handle(self, message: Msg, settle: Settle) -> None:
+        """Do one control message and answer it."""
+        loop_id = message.subject.rsplit(".", 1)[-1]
+        control = await self._read(message, loop_id)
+        settled = await settle(loop_id, ControlArrived(control))
+        if settled is None:
+            if (message.metadata.num_delivered or 1) < UNKNOWN_TRIES:
+                raise RetryLaterError(f"loop {loop_id}: there is no such loop yet", UNKNOWN_DELAY_S)
+            refused = {"accepted": False, "reason": f"there is no loop {loop_id}"}
+            await answer(self.bus, message, refused)
+            return
+        loop, decision = settled
+        done = isinstance(decision, Append) or loop.ended == "cancelled"
+        reason = loop.detail if done else f"the loop has ended already: {loop.ended}"
+        await answer(self.bus, message, {"accepted": done, "reason": reason})
+
+    async def _read(self, message: Msg, loop_id: str) -> Cancel:
+        why = f"'{loop_id}' is no loop id"
+        if is_loop_id(loop_id):
+            try:
+                return Cancel.model_validate_json(message.data)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                why = f"no control message: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        await answer(self.bus, message, {"accepted": False, "reason": why})
+        raise UnreadableError(why)

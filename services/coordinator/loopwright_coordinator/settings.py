@@ -1,0 +1,18 @@
+"""What the coordinator reads from its environment."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from pydantic import Field
+
+from loopwright.service.settings import ServiceSettings
+
+
+class CoordinatorSettings(ServiceSettings):
+    """The shared settings, and the operator's policy."""
+
+    max_usd: Decimal | None = Field(default=None, ge=0)
+    """No goal may have a larger dollar budget."""
+    stream_replicas: int = Field(default=1, ge=1, le=5)
+    """Copies of each stream; 3 on a cluster of three."""

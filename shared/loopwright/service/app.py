@@ -1,0 +1,183 @@
+"""A service's process: the bus connection, the probes, the background work, a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+import uvicorn
+from faststream.asgi import AsgiFastStream, AsgiResponse
+from faststream.asgi.types import ASGIApp, Receive, Scope, Send
+from faststream.nats import NatsBroker
+from faststream.security import SASLPlaintext
+from prometheus_client import make_asgi_app
+
+from loopwright.service.bus import Bus
+from loopwright.service.logs import Redactor, configure
+from loopwright.service.metrics import Metrics
+from loopwright.service.settings import ServiceSettings
+from loopwright.service.tracing import Tracing
+
+log = structlog.get_logger()
+
+#: Pings that a server may leave unanswered before the connection is given up, and their interval.
+PING_INTERVAL_S = 5
+MAX_PINGS = 2
+#: Between two tries to reconnect.
+RECONNECT_WAIT_S = 1
+
+Work = Callable[[asyncio.Event], Coroutine[None, None, None]]
+
+
+@dataclass(slots=True)
+class Process:
+    """What the composition root of a service hands to its parts."""
+
+    name: str
+    settings: ServiceSettings
+    broker: NatsBroker
+    metrics: Metrics
+    tracing: Tracing
+    redactor: Redactor
+    background: list[Work] = field(default_factory=list)
+    ready_checks: list[Callable[[], Awaitable[bool]]] = field(default_factory=list)
+    on_start: list[Callable[[Bus], Awaitable[None]]] = field(default_factory=list)
+    """Run once, with the bus connected, before anything is consumed."""
+    started: bool = False
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def bus(self) -> Bus:
+        """The connection; only after the start."""
+        return Bus(self.broker.connection)
+
+    async def begin(self) -> None:
+        """Connect and prepare, before anything is consumed."""
+        await self.broker.connect()
+        self.metrics.bus_up.set(1)
+        bus = self.bus
+        for prepare in self.on_start:
+            await prepare(bus)
+
+    async def launch(self) -> None:
+        """Start the background work; the service is ready."""
+        for work in self.background:
+            task = asyncio.create_task(work(self.stop))
+            task.add_done_callback(_exit_on_failure)
+            self._tasks.append(task)
+        self.started = True
+        log.info("ready")
+
+    async def halt(self) -> None:
+        """Let the background work finish while the bus is still there."""
+        self.started = False
+        self.stop.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.settings.grace_s)
+
+    async def close(self) -> None:
+        """Send the last spans."""
+        self.tracing.close()
+        log.info("stopped")
+
+
+def process(name: str, settings: ServiceSettings) -> Process:
+    """Logging, metrics, traces and an unconnected broker for a service."""
+    redactor = configure(name, settings)
+    metrics = Metrics()
+    stop = asyncio.Event()
+    return Process(
+        name=name,
+        settings=settings,
+        broker=_broker(name, settings, metrics, stop),
+        metrics=metrics,
+        tracing=Tracing(name, settings),
+        redactor=redactor,
+        stop=stop,
+    )
+
+
+def _broker(
+    name: str, settings: ServiceSettings, metrics: Metrics, stop: asyncio.Event
+) -> NatsBroker:
+    async def lost() -> None:
+        metrics.bus_up.set(0)
+
+    async def back() -> None:
+        metrics.bus_up.set(1)
+
+    async def closed() -> None:
+        # A closed client never comes back: the supervisor has to start a new process.
+        if not stop.is_set():
+            log.error("the bus connection is closed for good")
+            os._exit(1)
+
+    security = None
+    if settings.nats_user and settings.nats_password:
+        password = settings.nats_password.get_secret_value()
+        security = SASLPlaintext(settings.nats_user, password)
+    return NatsBroker(
+        settings.nats_url,
+        name=f"{name}/{settings.replica}",
+        security=security,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=RECONNECT_WAIT_S,
+        ping_interval=PING_INTERVAL_S,
+        max_outstanding_pings=MAX_PINGS,
+        inbox_prefix=f"_INBOX_{name}",
+        graceful_timeout=settings.grace_s,
+        disconnected_cb=lost,
+        reconnected_cb=back,
+        closed_cb=closed,
+        logger=None,
+    )
+
+
+def serve(parts: Process) -> None:
+    """Run the service until SIGTERM or SIGINT."""
+    app = AsgiFastStream(
+        parts.broker,
+        logger=None,
+        on_startup=[parts.begin],
+        after_startup=[parts.launch],
+        on_shutdown=[parts.halt],
+        after_shutdown=[parts.close],
+        asgi_routes=_routes(parts),
+    )
+    uvicorn.run(
+        app,
+        host=parts.settings.http_host,
+        port=parts.settings.http_port,
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+
+
+def _exit_on_failure(task: asyncio.Task[None]) -> None:
+    """A background task that fails would leave a process that looks alive and does nothing."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a part of the service failed", exc_info=error)
+        os._exit(1)
+
+
+def _routes(parts: Process) -> Sequence[tuple[str, ASGIApp]]:
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        await AsgiResponse(b"live\n", 200)(scope, receive, send)
+
+    async def ready(scope: Scope, receive: Receive, send: Send) -> None:
+        good = parts.started and parts.broker.connection.is_connected
+        good = good and all([await check() for check in parts.ready_checks])
+        body = b"ready\n" if good else b"not ready\n"
+        await AsgiResponse(body, 200 if good else 503)(scope, receive, send)
+
+    return (
+        ("/livez", live),
+        ("/readyz", ready),
+        ("/metrics", make_asgi_app(parts.metrics.registry)),
+    )

@@ -1,0 +1,98 @@
+"""A worker service put together: its subscription on LOOPS, its probes, its step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import nats.errors
+import nats.js.errors
+import structlog
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsMessage, PullSub
+
+from loopwright import subjects
+from loopwright.events import RequestData
+from loopwright.objects import NatsObjects, Objects
+from loopwright.service.app import Process, process, serve
+from loopwright.service.bus import Bus
+from loopwright.service.metrics import WorkerMetrics
+from loopwright.service.settings import ServiceSettings
+from loopwright.service.step import Step
+from loopwright.service.worker import Worker
+from loopwright.subjects import Role
+
+log = structlog.get_logger()
+
+RequestT = TypeVar("RequestT", bound=RequestData)
+
+#: A pull that is outstanding when the server restarts is deaf for its whole time.
+PULL_S = 1.0
+#: Between two looks for the consumer that the coordinator declares.
+LOOK_S = 0.25
+
+StepFactory = Callable[[Process, Objects], Awaitable[Step[RequestT]]]
+
+
+def run_role(
+    role: Role, kind: type[RequestT], settings: ServiceSettings, make_step: StepFactory[RequestT]
+) -> None:
+    """Serve one role until SIGTERM."""
+    parts = process(role, settings)
+    counters = WorkerMetrics(parts.metrics.registry, role)
+    workers: list[Worker[RequestT]] = []
+
+    async def prepare(bus: Bus) -> None:
+        objects = await declared(bus, role)
+        worker = Worker(
+            role=role,
+            step=await make_step(parts, objects),
+            kind=kind,
+            bus=bus,
+            objects=objects,
+            settings=settings,
+            metrics=parts.metrics,
+            counters=counters,
+            tracing=parts.tracing,
+            redactor=parts.redactor,
+        )
+        await worker.listen_for_stop()
+        workers.append(worker)
+
+    async def on_request(message: NatsMessage) -> None:
+        await workers[0].on_delivery(message.raw_message)
+
+    parts.on_start.append(prepare)
+    for _ in range(settings.slots):
+        # One subscriber a slot: a pull of more than is worked on would let messages wait in this
+        # process while their time to be acknowledged runs.
+        parts.broker.subscriber(
+            subjects.requests(role),
+            durable=role,
+            stream=JStream(subjects.LOOPS, declare=False),
+            pull_sub=PullSub(batch_size=1, timeout=PULL_S),
+            ack_policy=AckPolicy.MANUAL,
+            decoder=_undecoded,
+            inbox_prefix=f"_INBOX_{role}.".encode(),
+        )(on_request)
+    serve(parts)
+
+
+async def _undecoded(message: NatsMessage) -> bytes:
+    """The body stays bytes: a message that cannot be decoded is for the dead letters, not lost."""
+    return message.body if isinstance(message.body, bytes) else b""
+
+
+async def declared(bus: Bus, role: Role) -> Objects:
+    """Wait until the coordinator has declared what this role binds to."""
+    waiting = False
+    while True:
+        try:
+            await bus.js.consumer_info(subjects.LOOPS, role)
+            return NatsObjects(await bus.js.object_store(subjects.OBJECTS))
+        except (nats.js.errors.Error, nats.errors.Error) as error:
+            if not waiting:
+                log.info("waiting for the coordinator to declare the streams", error=str(error))
+            waiting = True
+            await asyncio.sleep(LOOK_S)

@@ -1,0 +1,162 @@
+"""Streams and consumers, declared once, here; the coordinator applies them at its start.
+
+A consumer's settings are the server's: what another service passes when it binds is ignored, so
+nothing else may declare one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import nats.errors
+import structlog
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    ObjectStoreConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import NoStreamResponseError, NotFoundError, ServiceUnavailableError
+
+from loopwright import subjects
+from loopwright.service.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+#: Between two tries to declare, in seconds.
+RETRY_S = 0.25
+#: A message with headers; above the cap of `Bus.publish`, below the server's max_payload.
+MAX_STORED_BYTES = 512 * 1024
+_DAY_S = 86_400.0
+#: So many deliveries may be unacknowledged; the server's default of 1,000 stalls a busy consumer.
+MAX_ACK_PENDING = 20_000
+
+#: The coordinator's intake: stream → what it filters.
+INTAKE: dict[str, str] = {
+    subjects.GOALS: "goal.submitted.*",
+    subjects.CONTROL: "control.*",
+    subjects.RESULTS: "result.*.*",
+    subjects.TIMERS: "timer.fired.*",
+}
+COORDINATOR = "coordinator"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A stream with its durable consumers."""
+
+    stream: StreamConfig
+    consumers: tuple[ConsumerConfig, ...] = ()
+
+
+def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared, ...]:
+    """Every stream and consumer of an installation."""
+    loops = StreamConfig(
+        name=subjects.LOOPS,
+        subjects=["loop.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        deny_delete=True,
+        allow_direct=True,
+    )
+    claims = StreamConfig(
+        name=subjects.CLAIMS,
+        subjects=["claim.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        max_age=7 * _DAY_S,
+    )
+    timers = StreamConfig(
+        name=subjects.TIMERS,
+        subjects=["timer.>"],
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.OLD,  # a stream with schedules refuses any other
+        allow_msg_schedules=True,
+    )
+    dead = StreamConfig(
+        name=subjects.DEAD,
+        subjects=["dead.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_age=30 * _DAY_S,
+        max_bytes=1024**3,
+    )
+    requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
+    declared = (
+        Declared(loops, requests),
+        Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
+        Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
+        Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
+        Declared(claims),
+        Declared(timers, (_intake(subjects.TIMERS, settings),)),
+        Declared(dead),
+    )
+    for item in declared:
+        item.stream.storage = StorageType.FILE
+        item.stream.num_replicas = replicas
+        item.stream.max_msg_size = MAX_STORED_BYTES
+    return declared
+
+
+def _queue(name: str, subject: str) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        subjects=[subject],
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=3600.0,
+    )
+
+
+def _intake(stream: str, settings: ServiceSettings) -> ConsumerConfig:
+    return _consumer(COORDINATOR, INTAKE[stream], settings)
+
+
+def _consumer(name: str, subject: str, settings: ServiceSettings) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=name,
+        filter_subject=subject,
+        ack_policy=AckPolicy.EXPLICIT,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_wait=settings.ack_wait_s,
+        max_deliver=-1,  # a message at its delivery limit stays, invisible to every lag gauge
+        max_ack_pending=MAX_ACK_PENDING,
+    )
+
+
+async def declare_when_up(
+    js: JetStreamContext, settings: ServiceSettings, replicas: int = 1
+) -> None:
+    """Declare as soon as JetStream answers: a server that just started may not yet."""
+    while True:
+        try:
+            return await declare(js, settings, replicas)
+        except (nats.errors.TimeoutError, ServiceUnavailableError, NoStreamResponseError) as error:
+            log.info("waiting for JetStream", error=str(error))
+            await asyncio.sleep(RETRY_S)
+
+
+async def declare(js: JetStreamContext, settings: ServiceSettings, replicas: int = 1) -> None:
+    """Create what is missing, update what differs."""
+    for item in declarations(settings, replicas):
+        name = item.stream.name
+        assert name is not None
+        try:
+            await js.stream_info(name)
+        except NotFoundError:
+            await js.add_stream(item.stream)
+        else:
+            await js.update_stream(item.stream)
+        for consumer in item.consumers:
+            await js.add_consumer(name, consumer)
+    try:
+        await js.object_store(subjects.OBJECTS)
+    except NotFoundError:
+        config = ObjectStoreConfig(storage=StorageType.FILE, replicas=replicas)
+        await js.create_object_store(subjects.OBJECTS, config)
