@@ -19,6 +19,9 @@ EffectClass = Literal["read", "workspace", "external_idempotent", "external_once
 #: A file's text in a plan, in characters; larger files come from a command.
 MAX_CONTENT_CHARS = 400_000
 
+#: A command line; the kernel takes no argument of 128 KiB.
+MAX_COMMAND_CHARS = 30_000
+
 
 class Action(Written):
     """One tool call of a plan."""
@@ -36,7 +39,7 @@ class Action(Written):
 class ShellArgs(Written):
     """Run a command line with `sh -c` in the workspace."""
 
-    run: str = Field(min_length=1, max_length=MAX_CONTENT_CHARS)
+    run: str = Field(min_length=1, max_length=MAX_COMMAND_CHARS)
     """The command line."""
 
 

@@ -42,6 +42,14 @@ class ServiceSettings(BaseSettings):
     """How long running steps may go on after SIGTERM, in seconds."""
 
 
+class SandboxedSettings(ServiceSettings):
+    """Settings of the services that run untrusted commands."""
+
+    sandbox_allow_none: bool = False
+    """Run commands without isolation where none can be had. They can then do what this process
+    can; for a machine that holds nothing worth protecting."""
+
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 

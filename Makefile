@@ -1,0 +1,50 @@
+# Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down test check format contract clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The stamp is newer than what it was made from, so set-up runs once and again after a change.
+STAMP := $(VENV)/.synced
+MEMBERS := shared services/coordinator services/planner services/executor services/verifier services/state cli
+
+help: ## What there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## A virtual environment with everything, from the lock file
+
+$(STAMP): uv.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
+	@git --version >/dev/null || { echo "git is needed: install it with your system's package manager"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --python $(BIN)/python
+	@touch $@
+
+demo: setup ## Clean a real table, offline, with live progress
+	@$(BIN)/python examples/clean-data/prepare.py
+	@mkdir -p .loopwright
+	@$(BIN)/loopwright run examples/clean-data/goal.yaml
+
+down: setup ## Stop the local runtime
+	@$(BIN)/loopwright down
+
+test: setup ## Every test
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check: setup ## Format, lint, types, contract drift
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m loopwright.contract docs/contract --check
+
+format: setup ## Format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+contract: setup ## Write docs/contract from the models
+	@$(BIN)/python -m loopwright.contract docs/contract
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .loopwright .pytest_cache .mypy_cache .ruff_cache

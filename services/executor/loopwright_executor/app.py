@@ -1,0 +1,147 @@
+"""The executor's step: run the plan's actions in order, commit their effects as a whole or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from loopwright.budget import Usage
+from loopwright.errors import StepError
+from loopwright.events import ExecutionRequested
+from loopwright.plan import ActionOutcome, Change, Outcome
+from loopwright.results import ExecutionFinished, StepFailed
+from loopwright.service.step import Performed, Request
+from loopwright.tools import (
+    TOOLS,
+    Action,
+    FileDeleteArgs,
+    FileEditArgs,
+    FileReadArgs,
+    FileWriteArgs,
+    PythonArgs,
+    ShellArgs,
+    action_faults,
+)
+from loopwright.workspace import Snapshot, WorkspaceError, Workspaces
+from loopwright_executor import files
+from loopwright_executor.commands import Commands, limits_of
+from loopwright_executor.core import NAMED_CHANGES, bounded, skipped, stops
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteStep:
+    """Runs plans in workspaces."""
+
+    workspaces: Workspaces
+    commands: Commands
+
+    async def perform(self, request: Request[ExecutionRequested]) -> Performed:
+        """Run the granted plan and report its outcome and the new revision."""
+        started = _Count()
+        try:
+            outcome = await self._execute(request, started)
+        except (StepError, WorkspaceError) as error:
+            failure = error if isinstance(error, StepError) else StepError("internal", str(error))
+            body = StepFailed(error=failure.info)
+            return Performed(body, Usage(actions=started.actions))
+        return Performed(ExecutionFinished(outcome=outcome), Usage(actions=started.actions))
+
+    async def _execute(self, request: Request[ExecutionRequested], started: _Count) -> Outcome:
+        base = await self._base(request)
+        async with self.workspaces.checkout(request.loop, base) as tree:
+            outcomes = await self._run_all(request, tree, started)
+            actions = request.data.plan.actions
+            succeeded = not any(map(stops, actions, outcomes))
+            rest = skipped(actions[len(outcomes) :])
+            snapshot = await self._commit(request, tree, base) if succeeded else None
+        changed = snapshot.changed if snapshot else ()
+        return Outcome(
+            revision=snapshot.revision if snapshot else base,
+            succeeded=succeeded,
+            actions=bounded([*outcomes, *rest]),
+            changes=tuple(
+                Change(path=item.path, kind=item.kind, bytes=item.bytes)
+                for item in changed[:NAMED_CHANGES]
+            ),
+            changed_paths=len(changed),
+            isolation=self.commands.sandbox.level,
+        )
+
+    async def _base(self, request: Request[ExecutionRequested]) -> str:
+        """The granted revision, or the goal's own workspace before anything was committed."""
+        if request.data.revision is not None:
+            return request.data.revision
+        return (await self.workspaces.create(request.loop, request.goal.workspace.files)).revision
+
+    async def _commit(
+        self, request: Request[ExecutionRequested], tree: Path, base: str
+    ) -> Snapshot:
+        grant = request.grant
+        title = f"iteration {grant.iteration}: {request.data.plan.summary}".splitlines()[0][:200]
+        return await self.workspaces.commit(
+            request.loop, tree, parent=base, message=title, at=datetime.now(UTC)
+        )
+
+    async def _run_all(
+        self, request: Request[ExecutionRequested], tree: Path, started: _Count
+    ) -> list[ActionOutcome]:
+        """The outcomes of the actions, up to the first failure that counts."""
+        outcomes: list[ActionOutcome] = []
+        for action in request.data.plan.actions:
+            if request.stop.is_set():
+                raise StepError("timeout", "the step was stopped before all actions had run")
+            started.actions += 1
+            outcome = await self._run(request, tree, action)
+            outcomes.append(outcome)
+            if stops(action, outcome):
+                break
+        return outcomes
+
+    async def _run(
+        self, request: Request[ExecutionRequested], tree: Path, action: Action
+    ) -> ActionOutcome:
+        for fault in action_faults(action, request.grant.tools, "action"):
+            raise StepError("permission_denied", str(fault))
+        args = TOOLS[action.tool].args.model_validate(action.args)
+        limits = limits_of(request.goal.limits, action.timeout or request.goal.limits.action_time)
+        match args:
+            case ShellArgs():
+                return await self.commands.shell(tree, args, limits, request.stop)
+            case PythonArgs():
+                return await self.commands.python(tree, args, limits, request.stop)
+            case FileReadArgs() | FileWriteArgs() | FileEditArgs() | FileDeleteArgs():
+                return _file_action(action.tool, tree, args)
+            case _:
+                raise StepError("tool_not_found", f"'{action.tool}' has no implementation here")
+
+
+def _file_action(
+    tool: str, tree: Path, args: FileReadArgs | FileWriteArgs | FileEditArgs | FileDeleteArgs
+) -> ActionOutcome:
+    began = monotonic()
+    try:
+        match args:
+            case FileReadArgs():
+                text = files.read(tree, args)
+            case FileWriteArgs():
+                text = files.write(tree, args)
+            case FileEditArgs():
+                text = files.edit(tree, args)
+            case FileDeleteArgs():
+                text = files.delete(tree, args)
+    except StepError as error:
+        return ActionOutcome(
+            tool=tool, status="failed", failure=error.info.kind, stderr=error.info.message
+        )
+    return ActionOutcome(
+        tool=tool, status="succeeded", stdout=text, duration_s=round(monotonic() - began, 4)
+    )
+
+
+@dataclass(slots=True)
+class _Count:
+    """Actions that were started: what a failed step is charged for."""
+
+    actions: int = 0
