@@ -165,7 +165,7 @@ class Coordinator:
         )
         if decision.stop:
             await self.bus.nc.publish(subjects.stop(loop.id), b"")
-        log.info("appended", event=decision.data.kind, n=after.n, seq=after.tip)
+        log.info("appended", kind=decision.data.kind, n=after.n, seq=after.tip)
         return after
 
     async def _arm(self, loop_id: str, timer: Timer) -> None:
