@@ -1,6 +1,6 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check format contract clean
+.PHONY: help setup demo down test check format contract clean simulate mutants
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,6 +38,12 @@ check: setup ## Format, lint, types, contract drift
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m loopwright.contract docs/contract --check
+
+simulate: setup ## Simulated worlds: SEEDS=1000, or SEED=n to replay one
+	@cd tests && ../$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+mutants: setup ## Take each guard out; the simulation must notice
+	@cd tests && ../$(BIN)/python -m simulation.mutants
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format .

@@ -1,0 +1,50 @@
+"""`make mutants`: each guard is taken out, and the simulation must notice within 100 seeds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, fields
+
+from loopwright.errors import LoopwrightError
+from simulation.actors import Rules
+from simulation.check import run
+
+SEEDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """How a mutant was noticed."""
+
+    mutant: str
+    seeds: int
+    first: int | None
+    how: str
+
+
+def hunt(mutant: str, seeds: int = SEEDS) -> Caught:
+    """Run the simulation without one guard."""
+    rules = Rules(**{mutant: False})
+    noticed: list[tuple[int, str]] = []
+    for seed in range(seeds):
+        try:
+            noticed += [(seed, violation) for violation in run(seed, rules).violations[:1]]
+        except LoopwrightError as error:
+            noticed.append((seed, f"log: {error}"))
+    first = noticed[0] if noticed else (None, "NOT CAUGHT")
+    return Caught(mutant, len(noticed), *first)
+
+
+def main() -> int:
+    """Print the table and a line of figures."""
+    table = [hunt(item.name) for item in fields(Rules)]
+    for row in table:
+        print(f"{row.mutant:20} {row.seeds:3} of {SEEDS} seeds, first {row.first}: {row.how}")
+    missed = [row.mutant for row in table if row.first is None]
+    print(json.dumps({"target": "mutants", "mutants": len(table), "violations": len(missed)}))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
