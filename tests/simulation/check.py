@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from loopwright.budget import Amount
 from loopwright.chain import LoopEvent, digest
@@ -66,9 +67,8 @@ def run(seed: int, rules: Rules | None = None) -> Report:
     for loop_id, goal in zip(IDS, goals(world), strict=True):
         cluster.goals.put(loop_id, goal)
         if world.random.random() < 0.2:
-            world.after(
-                world.random.uniform(1, 60), lambda i=loop_id: cluster.controls.put(i, None)
-            )
+            cancel = partial(cluster.controls.put, loop_id, None)
+            world.after(world.random.uniform(1, 60), cancel)
 
     def all_ended() -> bool:
         return bool(report.violations) or all(

@@ -25,7 +25,7 @@ MAX_MESSAGE_BYTES = 256 * 1024
 #: The server's codes for a lost compare-and-set; with replicas it uses either.
 _CONFLICTS = frozenset({10071, 10164})
 _UNAVAILABLE = (
-    nats.errors.TimeoutError,
+    TimeoutError,  # of nats-py, whose own is a subclass, and of asyncio
     nats.errors.ConnectionClosedError,
     nats.errors.ConnectionReconnectingError,
     nats.errors.OutboundBufferLimitError,

@@ -61,7 +61,7 @@ class Intake:
                         self.durable, self.stream, pending_msgs_limit=-1, pending_bytes_limit=-1
                     )
                 messages = await subscription.fetch(self.concurrency, timeout=FETCH_S)
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # nats-py raises its own subclass here, and the plain one
                 continue
             except (nats.errors.Error, nats.js.errors.Error, ConnectionError) as error:
                 log.warning("the bus does not deliver", stream=self.stream, error=str(error))

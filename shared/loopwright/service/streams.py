@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-import nats.errors
 import structlog
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -86,6 +85,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         discard=DiscardPolicy.OLD,
         max_age=30 * _DAY_S,
         max_bytes=1024**3,
+        allow_direct=True,
     )
     requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
@@ -137,7 +137,7 @@ async def declare_when_up(
     while True:
         try:
             return await declare(js, settings, replicas)
-        except (nats.errors.TimeoutError, ServiceUnavailableError, NoStreamResponseError) as error:
+        except (TimeoutError, ServiceUnavailableError, NoStreamResponseError) as error:
             log.info("waiting for JetStream", error=str(error))
             await asyncio.sleep(RETRY_S)
 

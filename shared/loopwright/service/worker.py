@@ -108,7 +108,7 @@ class Worker(Generic[RequestT]):
             log.info("the grant has expired", deadline=grant.deadline.isoformat())
             await message.ack()
             return
-        answer = _Answer(self, event, grant, token, message.metadata.sequence.stream)
+        answer = Answer(self, event, grant, token, message.metadata.sequence.stream)
         try:
             claimed = await self._claim(event.subject, grant)
         except BusUnavailableError as error:
@@ -216,7 +216,7 @@ def _attributes(event: LoopEvent, grant: Grant) -> dict[str, str | int | float]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
     """Where and how a step's result is reported."""
 
     worker: Worker[RequestT]  # type: ignore[valid-type]

@@ -1,0 +1,54 @@
+"""Fixtures that many tests share: a fresh bus, and everything declared on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import nats
+import pytest
+import structlog
+
+from loopwright import subjects
+from loopwright.objects import NatsObjects, Objects
+from loopwright.service.bus import Bus
+from loopwright.service.settings import ServiceSettings
+from loopwright.service.streams import declare
+from servers import Server, nats_server
+
+
+@pytest.fixture
+def settings() -> ServiceSettings:
+    """Settings with times short enough for tests."""
+    return ServiceSettings(ack_wait_s=1.5, replica="test")
+
+
+@pytest.fixture
+def nats_process(tmp_path: Path) -> Iterator[Server]:
+    """A JetStream server of this test alone."""
+    with nats_server(tmp_path / "nats") as server:
+        yield server
+
+
+@pytest.fixture
+async def bus(nats_process: Server, settings: ServiceSettings) -> AsyncIterator[Bus]:
+    """A connection to it, with every stream declared."""
+    nc = await nats.connect(
+        nats_process.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, ping_interval=1
+    )
+    bus = Bus(nc, timeout_s=2.0)
+    await declare(bus.js, settings)
+    yield bus
+    await nc.close()
+
+
+@pytest.fixture
+async def objects(bus: Bus) -> Objects:
+    """The object store."""
+    return NatsObjects(await bus.js.object_store(subjects.OBJECTS))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet_logs() -> None:
+    """Failures show their own output; a thousand lines of info would hide it."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("WARNING"))

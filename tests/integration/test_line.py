@@ -1,0 +1,365 @@
+"""The line on a real bus: the real coordinator and worker shells around scripted steps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from loopwright import subjects
+from loopwright.chain import LoopEvent, decode_event
+from loopwright.events import ExecutionRequested, PlanRequested, VerificationRequested
+from loopwright.goal import Goal
+from loopwright.ids import new_loop_id
+from loopwright.loop import Loop
+from loopwright.objects import Objects
+from loopwright.plan import ActionOutcome, CheckResult, Outcome, Plan, Verdict
+from loopwright.results import ExecutionFinished, PlanProposed, VerdictReached
+from loopwright.service.bus import Bus
+from loopwright.service.claims import claim
+from loopwright.service.logs import Redactor
+from loopwright.service.metrics import CoordinatorMetrics, Metrics, WorkerMetrics
+from loopwright.service.settings import ServiceSettings
+from loopwright.service.step import Performed, Request
+from loopwright.service.tracing import Tracing
+from loopwright.service.worker import Answer, Worker
+from loopwright.testing import playbook_goal
+from loopwright.tools import Action
+from loopwright_coordinator.admission import Admission
+from loopwright_coordinator.app import Coordinator
+from loopwright_coordinator.control import Controls
+from loopwright_coordinator.log import Log
+from waiting import until
+
+KINDS: dict[subjects.Role, Any] = {
+    "planner": PlanRequested,
+    "executor": ExecutionRequested,
+    "verifier": VerificationRequested,
+}
+R1 = "1" * 40
+
+
+@dataclass
+class Scripted:
+    """Steps that do what they are told, and count."""
+
+    passed: list[tuple[str, ...]] = field(default_factory=lambda: [("a", "b")])
+    before: dict[str, Callable[[Request[Any]], Awaitable[None]]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    async def perform(self, request: Request[Any]) -> Performed:
+        role = request.grant.role
+        self.calls.append(role)
+        if role in self.before:
+            await self.before[role](request)
+        match role:
+            case "planner":
+                touch = Action(tool="shell", args={"run": "touch a b"})
+                return Performed(
+                    PlanProposed(plan=Plan(summary="s", actions=(touch,), rule="work"))
+                )
+            case "executor":
+                done = ActionOutcome(tool="shell", status="succeeded")
+                outcome = Outcome(revision=R1, succeeded=True, actions=(done,))
+                return Performed(ExecutionFinished(outcome=outcome))
+            case "verifier":
+                names = self.passed.pop(0) if len(self.passed) > 1 else self.passed[0]
+                return Performed(VerdictReached(verdict=_verdict(request.goal, names)))
+
+
+def _verdict(goal: Goal, passed: tuple[str, ...]) -> Verdict:
+    checks = tuple(
+        CheckResult.model_validate(
+            {"name": name, "status": "passed" if name in passed else "failed", "message": "m"}
+        )
+        for name in goal.check_names
+    )
+    return Verdict(revision=R1, checks=checks, score=0.0)
+
+
+@dataclass
+class Line:
+    """Coordinators and workers as tasks on one bus."""
+
+    bus: Bus
+    objects: Objects
+    settings: ServiceSettings
+    script: Scripted = field(default_factory=Scripted)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.counters = CoordinatorMetrics(self.metrics.registry)
+
+    def coordinator(self) -> None:
+        log = Log(self.bus, self.objects, "/coordinator/test")
+        tracing = Tracing("coordinator", self.settings)
+        coordinator = Coordinator(
+            self.bus,
+            log,
+            tracing,
+            self.metrics,
+            self.counters,
+            Admission(log, tracing),
+            Controls(self.bus),
+        )
+        self.tasks.append(asyncio.create_task(coordinator.run(self.stop)))
+
+    def worker(self, role: subjects.Role) -> Worker[Any]:
+        return Worker(
+            role=role,
+            step=self.script,
+            kind=KINDS[role],
+            bus=self.bus,
+            objects=self.objects,
+            settings=self.settings,
+            metrics=self.metrics,
+            counters=WorkerMetrics(CollectorRegistry(), role),
+            tracing=Tracing(role, self.settings),
+            redactor=Redactor([]),
+        )
+
+    async def work(self, *roles: subjects.Role) -> None:
+        for role in roles or subjects.ROLES:
+            worker = self.worker(role)
+            await worker.listen_for_stop()
+            self.tasks.append(asyncio.create_task(self._consume(role, worker)))
+
+    async def _consume(self, role: str, worker: Worker[Any]) -> None:
+        subscription = await self.bus.js.pull_subscribe_bind(role, subjects.LOOPS)
+        while not self.stop.is_set():
+            try:
+                for message in await subscription.fetch(1, timeout=0.2):
+                    await worker.on_delivery(message)
+            except TimeoutError:
+                continue
+
+    async def submit(self, body: bytes, tenant: str = "default") -> dict[str, Any]:
+        return await self._ask(subjects.goal_submitted(tenant), body)
+
+    async def start(self, goal: Goal) -> str:
+        answer = await self.submit(goal.model_dump_json(exclude_none=True, by_alias=True).encode())
+        assert answer["accepted"], answer
+        return str(answer["loop"])
+
+    async def cancel(self, loop: str) -> dict[str, Any]:
+        return await self._ask(subjects.control(loop), b'{"id": "cancel-01", "reason": "enough"}')
+
+    async def _ask(self, subject: str, body: bytes) -> dict[str, Any]:
+        inbox = self.bus.nc.new_inbox()
+        subscription = await self.bus.nc.subscribe(inbox)
+        await self.bus.js.publish(subject, body, headers={subjects.REPLY_TO: inbox})
+        answer = await subscription.next_msg(timeout=10)
+        return dict(json.loads(answer.data))
+
+    async def events(self, loop: str, last: str = "loop_ended") -> list[LoopEvent]:
+        """The loop's events up to the first of a kind."""
+        subscription = await self.bus.js.subscribe(
+            subjects.loop_events(loop), ordered_consumer=True
+        )
+        found: list[LoopEvent] = []
+        while not found or found[-1].data.kind != last:
+            message = await subscription.next_msg(timeout=15)
+            found.append(decode_event(message.data))
+        await subscription.unsubscribe()
+        return found
+
+    async def log(self, loop: str) -> list[LoopEvent]:
+        """Every event so far."""
+        stored = self.bus.read(subjects.LOOPS, subjects.loop_events(loop), 1)
+        return [decode_event(item.body) async for item in stored]
+
+    async def loop(self, loop: str) -> Loop:
+        found = await Log(self.bus, self.objects, "/test").load_tip(loop)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def line(bus: Bus, objects: Objects, settings: ServiceSettings) -> AsyncIterator[Line]:
+    line = Line(bus, objects, settings)
+    yield line
+    line.stop.set()
+    await asyncio.gather(*line.tasks)
+
+
+async def dead_letters(bus: Bus) -> list[dict[str, Any]]:
+    return [json.loads(stored.body) async for stored in bus.read(subjects.DEAD, "dead.>", 1)]
+
+
+def kinds(events: list[LoopEvent]) -> list[str]:
+    return [event.data.kind for event in events]
+
+
+async def test_a_goal_goes_round_until_it_is_verified(line: Line) -> None:
+    line.script.passed = [("a",), ("a", "b")]
+    line.coordinator()
+    await line.work()
+    events = await line.events(await line.start(playbook_goal()))
+    iteration = ["plan_requested", "execution_requested", "verification_requested"]
+    assert kinds(events) == ["loop_admitted", *iteration, *iteration, "loop_ended"]
+    loop = await line.loop(events[0].subject)
+    assert (loop.ended, loop.iteration) == ("achieved", 2)
+
+
+async def test_three_coordinators_and_doubled_workers_settle_each_step_once(line: Line) -> None:
+    line.script.passed = [("a",)]
+    for _ in range(3):
+        line.coordinator()
+    await line.work(*subjects.ROLES, *subjects.ROLES)
+    goals = [await line.start(playbook_goal()) for _ in range(10)]
+    for goal in goals:
+        loop = (await line.events(goal))[-1].subject
+        assert (await line.loop(loop)).reason == "iterations"
+    assert len(line.script.calls) == 10 * 9
+
+
+async def test_the_same_id_twice_is_one_loop(line: Line) -> None:
+    line.coordinator()
+    goal = playbook_goal(id=new_loop_id()).model_dump_json(exclude_none=True).encode()
+    first, second = await line.submit(goal), await line.submit(goal)
+    assert (first["duplicate"], second["duplicate"]) == (False, True)
+    assert first["loop"] == second["loop"]
+    other = playbook_goal(id=first["loop"], name="another").model_dump_json(exclude_none=True)
+    refused = await line.submit(other.encode())
+    assert "another goal" in refused["faults"][0]["message"]
+    assert (await line.loop(first["loop"])).goal.name == "two-files"
+
+
+async def test_an_id_is_not_another_tenants_to_ask_about(line: Line) -> None:
+    line.coordinator()
+    goal = playbook_goal(id=new_loop_id()).model_dump_json(exclude_none=True).encode()
+    assert (await line.submit(goal, "one"))["accepted"]
+    assert not (await line.submit(goal, "two"))["accepted"]
+
+
+async def test_an_invalid_goal_is_answered_with_every_fault_and_buried(line: Line) -> None:
+    line.coordinator()
+    answer = await line.submit(b'{"name": "x", "typo": 1}')
+    paths = [fault["path"] for fault in answer["faults"]]
+    assert paths == ["objective", "planner", "verify", "typo"]
+    assert [letter["stream"] for letter in await dead_letters(line.bus)] == ["GOALS"]
+    assert (await line.bus.js.stream_info(subjects.LOOPS)).state.messages == 0
+
+
+async def test_cancel_reaches_a_running_step_within_a_second(line: Line) -> None:
+    stopped, started = asyncio.Event(), asyncio.Event()
+
+    async def linger(request: Request[Any]) -> None:
+        started.set()
+        await request.stop.wait()
+        stopped.set()
+
+    line.script.before["executor"] = linger
+    line.coordinator()
+    await line.work()
+    loop = await line.start(playbook_goal())
+    await asyncio.wait_for(started.wait(), 5)
+    began = datetime.now(UTC)
+    assert (await line.cancel(loop))["accepted"]
+    await asyncio.wait_for(stopped.wait(), 1)
+    assert (datetime.now(UTC) - began).total_seconds() < 1
+    assert (await line.loop(loop)).ended == "cancelled"
+    again = await line.cancel(loop)
+    assert again["accepted"]
+
+
+async def test_control_of_an_unknown_loop_is_answered(line: Line) -> None:
+    line.coordinator()
+    answer = await line.cancel(new_loop_id())
+    assert not answer["accepted"]
+    assert "there is no loop" in answer["reason"]
+
+
+async def test_a_redelivery_that_finds_the_claim_taken_reports_the_worker_lost(
+    line: Line,
+) -> None:
+    line.coordinator()
+    loop = await line.start(playbook_goal())
+    subject = subjects.claim("planner", loop, 1, 1)
+    assert (await claim(line.bus, subject, "a worker that died")).ours
+    await line.work()
+    events = await line.events(loop)
+    settled = events[2].data.settles
+    assert settled is not None
+    assert (settled.status, settled.attempt) == ("worker_lost", 1)
+    assert (await line.loop(loop)).ended == "achieved"
+
+
+async def test_a_missed_deadline_is_noticed_by_the_durable_timer(line: Line) -> None:
+    line.coordinator()
+    goal = playbook_goal(limits={"plan_time": 0.3}, budget={"iterations": 1, "time": 60})
+    loop = await line.start(goal)
+
+    async def granted_again() -> bool:
+        return (await line.loop(loop)).attempt > 1
+
+    await until(granted_again)
+    settled = (await line.log(loop))[-1].data.settles
+    assert settled is not None
+    assert settled.status == "not_started"
+
+
+async def test_the_loops_deadline_ends_it_without_any_worker(line: Line) -> None:
+    line.coordinator()
+    loop = await line.start(playbook_goal(budget={"iterations": 1, "time": 1}))
+    assert (await line.events(loop))[-1].data.kind == "loop_ended"
+    assert (await line.loop(loop)).ended == "deadline"
+
+
+@pytest.mark.parametrize(
+    ("subject", "stream"),
+    [
+        ("goal.submitted.default", "GOALS"),
+        ("control.01JQZZZZZZZZZZZZZZZZZZZZZZ", "CONTROL"),
+        ("result.planner.01JQZZZZZZZZZZZZZZZZZZZZZZ", "RESULTS"),
+    ],
+)
+async def test_a_malformed_message_is_a_dead_letter_and_touches_nothing_else(
+    line: Line, subject: str, stream: str
+) -> None:
+    line.coordinator()
+    await line.work()
+    for body in (b"", b"0", b"{", b'{"a": 1}', b"\xff\xfe", b"[" * 1000):
+        await line.bus.js.publish(subject, body)
+    events = await line.events(await line.start(playbook_goal()))
+    assert events[-1].data.kind == "loop_ended"
+
+    async def all_buried() -> list[dict[str, Any]]:
+        letters = await dead_letters(line.bus)
+        return letters if len(letters) == 6 else []
+
+    letters = await until(all_buried)
+    assert {letter["stream"] for letter in letters} == {stream}
+    assert all(letter["reason"] for letter in letters)
+
+
+async def test_a_result_with_a_forged_token_changes_nothing(line: Line) -> None:
+    line.coordinator()
+    loop = await line.start(playbook_goal())
+    opened = (await line.loop(loop)).open
+    assert opened is not None
+    worker = line.worker("planner")
+    event = (await line.events(loop, "plan_requested"))[-1]
+    forged = Answer(worker, event, opened.grant, "forged", opened.seq)
+    performed = Performed(PlanProposed(plan=Plan(summary="evil", rule="work")))
+    await forged.send(performed)
+    await line.work()
+    events = await line.events(loop)
+    assert all("evil" not in event.encode().decode() for event in events)
+    assert (await line.loop(loop)).ended == "achieved"
+
+
+async def test_one_trace_runs_through_every_event_of_a_loop(line: Line) -> None:
+    line.coordinator()
+    await line.work()
+    events = await line.events(await line.start(playbook_goal()))
+    traces = {str(event.traceparent).split("-")[1] for event in events}
+    assert len(traces) == 1

