@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from loopwright.chain import GENESIS, LoopEvent, decode_event, digest, event_type, schema_uri
 from loopwright.errors import ConflictError
@@ -62,7 +64,10 @@ class MemoryLog:
     """One loop's log: appends with compare-and-set on the tip, and the fold of what is stored."""
 
     loop_id: str = LOOP_ID
+    sequence: Iterator[int] = field(default_factory=lambda: count(1))
+    """Stream sequences; logs that share one are interleaved in one stream."""
     bodies: list[bytes] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
     loop: Loop | None = None
 
     def admit(self, goal: Goal, *, at: datetime = EPOCH, tenant: str = "default") -> Loop:
@@ -94,8 +99,10 @@ class MemoryLog:
             data=data,
         )
         body = event.encode()
-        self.loop = evolve(self.loop, decode_event(body), seq=tip + 1, body_digest=digest(body))
+        seq = next(self.sequence)
+        self.loop = evolve(self.loop, decode_event(body), seq=seq, body_digest=digest(body))
         self.bodies.append(body)
+        self.seqs.append(seq)
         return self.loop
 
     @property
@@ -106,6 +113,6 @@ class MemoryLog:
     def replay(self) -> Loop | None:
         """The fold of what is stored, from the beginning."""
         loop: Loop | None = None
-        for seq, body in enumerate(self.bodies, start=1):
+        for seq, body in zip(self.seqs, self.bodies, strict=True):
             loop = evolve(loop, decode_event(body), seq=seq, body_digest=digest(body))
         return loop

@@ -1,0 +1,65 @@
+"""The state service's composition root: `python -m loopwright_state`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from loopwright.service.app import process, serve
+from loopwright.service.bus import Bus
+from loopwright.service.role import declared
+from loopwright.service.settings import load
+from loopwright_state.projector import Projector, StateMetrics
+from loopwright_state.queries import Queries
+from loopwright_state.settings import StateSettings
+from loopwright_state.store import Store
+
+#: A store that does not answer within this is taken for away, in seconds.
+STORE_TIMEOUT_S = 5.0
+
+
+def connect(url: str) -> Redis:
+    """A client that says at once when the store is away: whoever waits, waits in one place."""
+    return Redis.from_url(
+        url,
+        protocol=3,
+        socket_timeout=STORE_TIMEOUT_S,
+        socket_connect_timeout=STORE_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load(StateSettings)
+    parts = process("state", settings)
+    metrics = StateMetrics(parts.metrics.registry)
+    store = Store(connect(settings.redis_url.get_secret_value()))
+    projectors: list[Projector] = []
+
+    async def prepare(bus: Bus) -> None:
+        projector = Projector(bus, await declared(bus, "planner"), store, metrics)
+        await Queries(projector).listen()
+        projectors.append(projector)
+
+    async def run(stop: asyncio.Event) -> None:
+        await projectors[0].run(stop)
+
+    async def ready() -> bool:
+        try:
+            return bool(projectors and projectors[0].healthy and await store.redis.ping())
+        except (RedisError, OSError):
+            return False
+
+    parts.on_start.append(prepare)
+    parts.background.append(run)
+    parts.ready_checks.append(ready)
+    serve(parts)
+
+
+if __name__ == "__main__":
+    main()

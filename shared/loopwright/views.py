@@ -1,0 +1,97 @@
+"""A loop as people and queries see it: a pure view of the fold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from loopwright.budget import Amount
+from loopwright.events import Best, IterationSummary, LoopOutcome, Reason
+from loopwright.loop import Loop, LoopState
+from loopwright.plan import CheckResult
+from loopwright.wire import Wire
+
+
+class Caps(Wire):
+    """What the loop may spend; None is without limit."""
+
+    iterations: int
+    tokens: int | None = None
+    cost_microusd: int | None = None
+    actions: int | None = None
+    time_s: float
+
+
+class LoopView(Wire):
+    """One loop, for lists, details and the last line of a run."""
+
+    loop: str
+    tenant: str
+    name: str
+    objective: str
+    state: LoopState
+    outcome: LoopOutcome | None = None
+    reason: Reason | None = None
+    detail: str = ""
+    iteration: int
+    attempt: int
+    score: float | None = None
+    """Of the newest verdict."""
+    best: Best | None = None
+    spent: Amount
+    reserved: Amount
+    caps: Caps
+    revision: str | None = None
+    """What is delivered: the best revision, else the newest."""
+    checks: tuple[CheckResult, ...] = ()
+    """Of the newest verdict."""
+    history: tuple[IterationSummary, ...] = ()
+    overruns: int = 0
+    estimated: int = 0
+    admitted_at: datetime
+    updated_at: datetime
+    deadline: datetime
+    ended_at: datetime | None = None
+    duration_s: float
+    n: int
+    seq: int
+    """Stream sequence of the newest event that is seen here."""
+
+
+def view(loop: Loop) -> LoopView:
+    """The view of a folded loop."""
+    verdict, budget = loop.verdict, loop.goal.budget
+    return LoopView(
+        loop=loop.id,
+        tenant=loop.tenant,
+        name=loop.goal.name,
+        objective=loop.goal.objective,
+        state=loop.state,
+        outcome=loop.ended,
+        reason=loop.reason,
+        detail=loop.detail,
+        iteration=loop.iteration,
+        attempt=loop.attempt,
+        score=verdict.score if verdict else None,
+        best=loop.best,
+        spent=loop.spent,
+        reserved=loop.reserved,
+        caps=Caps(
+            iterations=budget.iterations,
+            tokens=budget.tokens,
+            cost_microusd=budget.cost_microusd,
+            actions=budget.actions,
+            time_s=budget.time,
+        ),
+        revision=loop.best.revision if loop.best else loop.revision,
+        checks=verdict.checks if verdict else (),
+        history=loop.history,
+        overruns=loop.overruns,
+        estimated=loop.estimated,
+        admitted_at=loop.admitted_at,
+        updated_at=loop.updated_at,
+        deadline=loop.deadline,
+        ended_at=loop.ended_at,
+        duration_s=((loop.ended_at or loop.updated_at) - loop.admitted_at).total_seconds(),
+        n=loop.n,
+        seq=loop.tip,
+    )
