@@ -185,7 +185,7 @@ class NatsObjects:
         # Without a writer the client joins the chunks in quadratic time.
         content = io.BytesIO()
         async with asyncio.timeout(self._read_s + (info.size or 0) / 2**20):
-            await self._store.get(name, writeinto=content)  # type: ignore[arg-type]
+            await self._store.get(name, writeinto=content)
         return content.getvalue()
 
     async def _retried(self, name: str, request: Callable[[], Awaitable[T]]) -> T:

@@ -18,7 +18,7 @@ def main() -> None:
     settings = load(SandboxedSettings)
 
     async def make_step(parts: Process, objects: Objects) -> ExecuteStep:
-        sandbox = await choose(settings.sandbox_allow_none)
+        sandbox = await choose(allow_none=settings.sandbox_allow_none)
         workspaces = Workspaces(settings.cache_dir / "executor", objects)
         return ExecuteStep(workspaces, Commands(sandbox, parts.redactor))
 

@@ -1,0 +1,26 @@
+"""The `loopwright` command: autonomous loops that end verified, or say why not."""
+
+from __future__ import annotations
+
+import typer
+
+from loopwright_cli.commands import goals, local, loops
+
+app = typer.Typer(
+    name="loopwright",
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for commands in (goals.app, loops.app, local.app):
+    app.registered_commands += commands.registered_commands
+
+
+def main() -> None:
+    """Run one command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

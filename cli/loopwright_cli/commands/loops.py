@@ -1,0 +1,242 @@
+"""Loops: list, look at, follow, cancel, fetch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from loopwright.audit import Entry, audit
+from loopwright.client import Client, Recorded
+from loopwright.errors import LoopwrightError
+from loopwright.loop import Loop
+from loopwright.views import view
+from loopwright_cli.follow import finish, follow
+from loopwright_cli.render import (
+    checks_table,
+    iteration_line,
+    loops_table,
+    outcome,
+    seconds,
+    spent,
+    usd,
+)
+from loopwright_cli.session import (
+    INFRASTRUCTURE,
+    INVALID,
+    DataOption,
+    JsonOption,
+    LoopArgument,
+    Session,
+    err,
+    out,
+    perform,
+    session,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def ls(
+    state: Annotated[str | None, typer.Option(help="Only loops in this state.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's loops.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List loops, the newest first."""
+    at = session(data, as_json)
+
+    async def work() -> None:
+        async with at.client() as client:
+            views = await client.loops(tenant=tenant, state=state, limit=limit)
+        if as_json:
+            at.emit([item.model_dump(mode="json", exclude_none=True) for item in views])
+        elif views:
+            out.print(loops_table(views))
+        else:
+            out.print("No loops yet. Start one with: loopwright run GOAL.yaml")
+
+    perform(at, work())
+
+
+@app.command()
+def show(loop: LoopArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show one loop: its iterations, its checks, what it spent."""
+    at = session(data, as_json)
+
+    async def work() -> None:
+        async with at.client() as client:
+            state = await client.fold(loop)
+        if as_json:
+            at.emit(view(state).model_dump(mode="json", exclude_none=True))
+        else:
+            _show(state)
+
+    perform(at, work())
+
+
+def _show(state: Loop) -> None:
+    seen = view(state)
+    out.print(Text(f"{seen.name}  {seen.loop}  ", style="bold").append(outcome(seen)))
+    if seen.detail:
+        out.print(Text(seen.detail))
+    out.print(Text(f"{spent(seen)}\n", style="dim"))
+    for item in seen.history:
+        out.print(iteration_line(item), soft_wrap=True)
+    if seen.checks:
+        out.print()
+        out.print(checks_table(seen.checks))
+    for check in seen.checks:
+        if check.status != "passed" and check.excerpt:
+            out.print(Text(f"\n{check.name}:", style="bold"))
+            out.print(Text(check.excerpt, style="dim"))
+
+
+@app.command()
+def watch(loop: LoopArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Follow a loop to its end; Ctrl-C leaves it to itself."""
+    at = session(data, as_json)
+
+    async def work() -> None:
+        async with at.client() as client:
+            await client.fold(loop)
+            last = await follow(at, client, loop, cancel=False)
+        finish(at, last)
+
+    perform(at, work())
+
+
+@app.command()
+def log(loop: LoopArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Print a loop's log; with --json one event a line, as it is stored."""
+    at = session(data, as_json)
+
+    async def work() -> None:
+        async with at.client() as client:
+            await client.fold(loop)
+            async for item in client.events(loop, follow=False):
+                if as_json:
+                    sys.stdout.write(item.event.encode().decode() + "\n")
+                else:
+                    out.print(_event_line(item), soft_wrap=True)
+
+    perform(at, work())
+
+
+def _event_line(item: Recorded) -> Text:
+    event = item.event
+    data = event.data
+    line = Text(f"{event.n:>4}  {event.time:%H:%M:%S}.{event.time.microsecond // 1000:03}  ")
+    line.append(f"{data.kind:<24}", style="bold")
+    if data.settles is not None:
+        settles = data.settles
+        good = settles.status == "done"
+        line.append(f"{settles.role} {settles.status}", style="green" if good else "red")
+        if settles.charged.tokens or settles.charged.cost_microusd:
+            line.append(f" {settles.charged.tokens} tok {usd(settles.charged.cost_microusd)}")
+        if settles.error is not None:
+            line.append(f"  {settles.error.kind}: {settles.error.message}", style="red")
+    grant = getattr(data, "grant", None)
+    if grant is not None:
+        line.append(f"  → iteration {grant.iteration}, attempt {grant.attempt}", style="dim")
+    if data.kind == "loop_ended":
+        line.append(f"  {data.outcome} ({data.reason}) after {seconds(data.duration_s)}")
+    return line
+
+
+@app.command("verify-log")
+def verify_log(
+    loop: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every loop of the log.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check logs: hash chain, gaps, budgets, one end. Exit code 1 if anything is wrong."""
+    at = session(data, as_json)
+    if (loop is None) == (not every):
+        err.print("Name a loop, or give --all.", style="red")
+        raise typer.Exit(INVALID)
+
+    async def work() -> dict[str, list[str]]:
+        async with at.client() as client:
+            ids = await client.loop_ids() if every else [loop or ""]
+            return {item: await _audit(client, item) for item in ids}
+
+    found = perform(at, work())
+    _say_audit(at, found)
+    if any(found.values()):
+        raise typer.Exit(INFRASTRUCTURE)
+
+
+async def _audit(client: Client, loop: str) -> list[str]:
+    try:
+        entries = [
+            Entry(item.event, item.seq, item.body_digest)
+            async for item in client.events(loop, follow=False)
+        ]
+    except LoopwrightError as error:
+        return [str(error)]
+    return audit(entries)
+
+
+def _say_audit(at: Session, found: dict[str, list[str]]) -> None:
+    violations = sum(map(len, found.values()))
+    if at.as_json:
+        at.emit({"loops": len(found), "violations": violations, "found": found})
+        return
+    for loop, sentences in found.items():
+        for sentence in sentences:
+            out.print(Text(f"{loop}  {sentence}", style="red"))
+    style = "red" if violations else "green"
+    out.print(Text(f"{len(found)} loops, {violations} violations", style=style))
+
+
+@app.command()
+def result(
+    loop: LoopArgument,
+    to: Annotated[Path | None, typer.Option(help="Write the files to this new folder.")] = None,
+    patch: Annotated[bool, typer.Option("--patch", help="Print the work as a patch.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a loop's best work: as files or as a patch."""
+    at = session(data, as_json)
+    if (to is None) == (not patch):
+        err.print("Give --to DIR for the files, or --patch.", style="red")
+        raise typer.Exit(INVALID)
+
+    async def work() -> Any:
+        async with at.client() as client:
+            return await client.patch(loop) if to is None else await client.export(loop, to)
+
+    fetched = perform(at, work())
+    if to is None:
+        text = fetched.decode(errors="replace")
+        at.emit({"loop": loop, "patch": text}) if as_json else sys.stdout.write(text)
+    elif as_json:
+        at.emit({"loop": loop, "revision": fetched, "folder": str(to)})
+    else:
+        out.print(f"Wrote revision {fetched[:12]} to {to}")
+
+
+@app.command()
+def cancel(
+    loop: LoopArgument,
+    reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a loop now; its best work is delivered."""
+    at = session(data, as_json)
+
+    async def work() -> str:
+        async with at.client() as client:
+            return await client.cancel(loop, reason)
+
+    said = perform(at, work())
+    at.emit({"loop": loop, "accepted": True, "reason": said}) if as_json else out.print(said)

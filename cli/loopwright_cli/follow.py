@@ -1,0 +1,135 @@
+"""Following a loop on a terminal or in a pipe, to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import typer
+from rich.live import Live
+from rich.text import Text
+
+from loopwright.client import Client
+from loopwright.errors import LoopwrightError
+from loopwright.loop import Loop
+from loopwright.views import LoopView, view
+from loopwright_cli.render import ending, iteration_line, status_line
+from loopwright_cli.session import INFRASTRUCTURE, NOT_ACHIEVED, OK, Session, command, err, out
+
+#: How often the moving line is drawn anew, times a second.
+REFRESH_HZ = 8
+
+
+@dataclass(slots=True)
+class Progress:
+    """Prints a line for each iteration and keeps a moving one below, on a terminal."""
+
+    session: Session
+    last: LoopView | None = None
+    shown: int = 0
+    live: Live | None = field(default=None)
+
+    def __rich__(self) -> Text:
+        """The moving line, drawn anew as time passes."""
+        return status_line(self.last) if self.last else Text("waiting for the coordinator")
+
+    def on(self, loop: Loop) -> None:
+        """Take in the loop after one more event."""
+        self.last = view(loop)
+        if self.session.as_json:
+            return
+        for item in loop.history:
+            if item.iteration > self.shown:
+                self.shown = item.iteration
+                out.print(iteration_line(item), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def showing(self) -> Any:
+        """Keep the moving line while the loop runs."""
+        if self.session.as_json or not out.is_terminal:
+            yield
+            return
+        with Live(self, console=out, refresh_per_second=REFRESH_HZ, transient=True):
+            yield
+
+
+async def follow(session: Session, client: Client, loop: str, *, cancel: bool) -> LoopView:
+    """Show a loop to its end; with `cancel`, Ctrl-C cancels it (a second one leaves at once)."""
+    progress = Progress(session)
+    with progress.showing():
+        async with _interrupts(client, loop, cancel):
+            async for _, state in client.watch(loop):
+                progress.on(state)
+    if progress.last is None:
+        raise LoopwrightError(f"loop {loop}: its log is empty")
+    return progress.last
+
+
+@asynccontextmanager
+async def _interrupts(client: Client, loop: str, cancel: bool) -> AsyncIterator[None]:
+    running = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def stop_it() -> None:
+        err.print("[bold]Cancelling the loop …[/] (Ctrl-C once more leaves it to itself)")
+        try:
+            await client.cancel(loop, "Ctrl-C")
+        except LoopwrightError as error:
+            err.print(str(error), markup=False, style="red")
+
+    def interrupted() -> None:
+        if tasks or not cancel:
+            err.print(f"Left; the loop goes on by itself. Watch it with: loopwright watch {loop}")
+            running.call_soon(_leave)
+            return
+        tasks.append(asyncio.create_task(stop_it()))
+
+    running.add_signal_handler(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        running.remove_signal_handler(signal.SIGINT)
+
+
+def _leave() -> None:
+    raise SystemExit(INFRASTRUCTURE)
+
+
+def finish(session: Session, last: LoopView) -> None:
+    """Say how it came out, and leave with the exit code that says the same."""
+    if session.as_json:
+        session.emit(summary(last))
+    else:
+        place = session.place
+        commands = [
+            f"{command(f'show {last.loop}', place)}      every check and its evidence",
+            f"{command(f'log {last.loop}', place)}       every event",
+            f"{command(f'result {last.loop}', place)} --to DIR   the files",
+        ]
+        out.print(ending(last, commands))
+    raise typer.Exit(OK if last.outcome == "achieved" else NOT_ACHIEVED)
+
+
+def summary(last: LoopView) -> dict[str, Any]:
+    """The one object that `run --json` ends with."""
+    return {
+        "loop": last.loop,
+        "outcome": last.outcome,
+        "reason": last.reason,
+        "detail": last.detail,
+        "iterations": last.iteration,
+        "tokens": last.spent.tokens,
+        "cost_usd": last.spent.cost_microusd / 1_000_000,
+        "score": last.best.score if last.best else None,
+        "revision": last.revision,
+        "duration_s": round(last.duration_s, 3),
+        "checks": [
+            {"name": check.name, "status": check.status, "message": check.message}
+            for check in last.checks
+        ],
+    }

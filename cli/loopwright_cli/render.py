@@ -1,0 +1,168 @@
+"""What people see: lines, tables and panels. Colour only says good, bad or unimportant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from rich.box import ROUNDED, SIMPLE_HEAD
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from loopwright.events import IterationSummary
+from loopwright.plan import CheckResult
+from loopwright.views import LoopView
+
+GOOD, BAD, DIM = "green", "red", "dim"
+_OUTCOME_STYLE = {"achieved": f"bold {GOOD}", None: "bold"}
+_WORKING = {
+    "admitted": "admitted",
+    "planning": "planning",
+    "executing": "executing",
+    "verifying": "verifying",
+    "backing_off": "waiting to try again",
+    "ended": "ended",
+}
+
+
+def usd(microusd: int) -> str:
+    """Micro-dollars as dollars."""
+    return f"${microusd / 1e6:.4f}" if microusd else "$0"
+
+
+def seconds(value: float) -> str:
+    """A duration in two units at most."""
+    if value < 10:
+        return f"{value:.1f}s"
+    if value < 120:
+        return f"{value:.0f}s"
+    minutes, rest = divmod(int(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
+
+
+def of(value: int | float, cap: int | float | None) -> str:
+    """A value against its cap, if it has one."""
+    return f"{value}" if cap is None else f"{value}/{cap}"
+
+
+def outcome(view: LoopView) -> Text:
+    """The outcome, or what the loop is doing."""
+    text = view.outcome or _WORKING.get(view.state, view.state)
+    style = _OUTCOME_STYLE.get(view.outcome, f"bold {BAD}")
+    return Text(text, style=style)
+
+
+def iteration_line(item: IterationSummary) -> Text:
+    """One permanent line about an iteration: what was done, what it came to, what it cost."""
+    line = Text(f"{item.iteration:>3}  ")
+    line.append(f"{_short(item.rule or item.summary, 22):<22}  ")
+    if item.executed:
+        line.append(f"{item.passed:>2}/{item.checks:<2} checks  {item.score or 0:.2f}  ")
+    else:
+        line.append(f"{'nothing kept':<18}", style=BAD)
+    line.append(f"{seconds(item.duration_s):>6}", style=DIM)
+    if item.spent.tokens:
+        line.append(f"  {item.spent.tokens} tok {usd(item.spent.cost_microusd)}", style=DIM)
+    _names(line, "+", item.turned_green, GOOD)
+    _names(line, "-", item.turned_red, BAD)
+    if item.note:
+        line.append(f"  {_short(item.note, 60)}", style=BAD)
+    return line
+
+
+def _names(line: Text, sign: str, names: Sequence[str], style: str) -> None:
+    for name in names:
+        line.append(f"  {sign}{name}", style=style)
+
+
+def _short(text: str, width: int) -> str:
+    first = (text.splitlines() or [""])[0]
+    return first if len(first) <= width else first[: width - 1] + "…"
+
+
+def status_line(view: LoopView, now: datetime | None = None) -> Text:
+    """The moving line: where the loop is and what it has used."""
+    passed = sum(check.status == "passed" for check in view.checks)
+    elapsed = ((now or datetime.now(UTC)) - view.admitted_at).total_seconds()
+    line = Text(f"{view.iteration:>3}/{view.caps.iterations}  ", style="bold")
+    line.append(f"{_WORKING.get(view.state, view.state)}  ")
+    if view.checks:
+        line.append(f"{passed} green", style=GOOD)
+        line.append(f" {len(view.checks) - passed} red", style=BAD)
+        line.append(f"  score {view.score or 0:.2f}  ")
+    if view.caps.tokens or view.spent.tokens:
+        line.append(f"{of(view.spent.tokens, view.caps.tokens)} tok  ")
+    if view.caps.cost_microusd or view.spent.cost_microusd:
+        cap = view.caps.cost_microusd
+        line.append(usd(view.spent.cost_microusd) + (f"/{usd(cap)}" if cap else "") + "  ")
+    line.append(f"{seconds(elapsed)}/{seconds(view.caps.time_s)}", style=DIM)
+    return line
+
+
+def checks_table(checks: Iterable[CheckResult]) -> Table:
+    """Each check with its verdict and why."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("check", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for check in checks:
+        style = GOOD if check.status == "passed" else BAD
+        table.add_row(check.name, Text(check.status, style=style), Text(check.message))
+    return table
+
+
+def ending(view: LoopView, commands: Sequence[str]) -> Panel:
+    """The last panel of a run: what came out, why, and where to look next."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=DIM, no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("outcome", outcome(view).append(f"  ({view.reason})", style=DIM))
+    grid.add_row("because", Text(view.detail))
+    if view.best is not None:
+        best = view.best
+        passed = f"{best.passed}/{best.checks} checks, score {best.score:.2f}"
+        grid.add_row("best", f"iteration {best.iteration}, {passed}")
+    grid.add_row("spent", spent(view))
+    if view.revision:
+        grid.add_row("revision", view.revision[:12])
+    for label, text in zip(("look next", *[""] * len(commands)), commands, strict=False):
+        grid.add_row(label, Text(text, no_wrap=True, overflow="fold"))
+    return Panel(grid, title=f"{view.name}  {view.loop}", title_align="left", box=ROUNDED)
+
+
+def spent(view: LoopView) -> str:
+    """What a loop has used, against its caps."""
+    parts = [f"{of(view.iteration, view.caps.iterations)} iterations"]
+    if view.spent.actions:
+        parts.append(f"{of(view.spent.actions, view.caps.actions)} actions")
+    if view.spent.tokens or view.caps.tokens:
+        parts.append(f"{of(view.spent.tokens, view.caps.tokens)} tokens")
+    if view.spent.cost_microusd:
+        parts.append(usd(view.spent.cost_microusd))
+    parts.append(seconds(view.duration_s))
+    if view.estimated:
+        parts.append(f"{view.estimated} charged in full, the real usage unknown")
+    if view.overruns:
+        parts.append(f"{view.overruns} overrun")
+    return ", ".join(parts)
+
+
+def loops_table(views: Iterable[LoopView]) -> Table:
+    """A list of loops, the newest first."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("loop", "goal", "state", "iteration", "score", "tokens", "cost", "time"):
+        table.add_column(name, no_wrap=name != "goal", justify="left")
+    for item in views:
+        table.add_row(
+            item.loop,
+            item.name,
+            outcome(item),
+            of(item.iteration, item.caps.iterations),
+            "" if item.best is None else f"{item.best.score:.2f}",
+            str(item.spent.tokens),
+            usd(item.spent.cost_microusd),
+            seconds(item.duration_s),
+        )
+    return table

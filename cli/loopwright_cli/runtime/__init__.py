@@ -1,0 +1,1 @@
+"""The local runtime: bus, store and services as child processes of one supervisor."""

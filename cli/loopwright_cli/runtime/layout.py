@@ -1,0 +1,150 @@
+"""What the local runtime consists of: every child as data, with its environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loopwright_cli.runtime import ports, servers
+from loopwright_cli.runtime.children import Spec
+from loopwright_cli.runtime.places import Place
+from loopwright_cli.runtime.ports import HOST
+
+SERVICES = ("coordinator", "planner", "executor", "verifier", "state")
+USUAL_NATS, USUAL_MONITOR, USUAL_VALKEY = 4222, 8222, 6379
+#: What a child may see of our environment; secrets of other programs are not among it.
+PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PASSED_PREFIXES = ("LOOPWRIGHT_", "OTEL_")
+#: Only the planner talks to models.
+PLANNER_ONLY = ("OPENAI_",)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Every child, and how others reach the two servers."""
+
+    servers: tuple[Spec, ...]
+    services: tuple[Spec, ...]
+    nats_url: str
+    nats_user: str
+    nats_password: str
+    redis_url: str
+    probes: dict[str, str]
+
+
+def plan(place: Place, executors: int) -> Layout:
+    """Choose ports, generate credentials, write the servers' configuration."""
+    nats_program, valkey_program = servers.nats_program(), servers.valkey_program()
+    names = _replicas(executors)
+    wanted = [USUAL_NATS, USUAL_MONITOR, USUAL_VALKEY, *(0 for _ in names)]
+    nats_port, monitor, valkey_port, *probe_ports = ports.choose(wanted)
+    user, password, store_password = "loopwright", secrets.token_hex(16), secrets.token_hex(16)
+    nats_conf = servers.write_nats_config(place.root / "nats", nats_port, monitor, user, password)
+    valkey_conf = servers.write_valkey_config(place.root / "valkey", valkey_port, store_password)
+    nats_url = f"nats://{HOST}:{nats_port}"
+    redis_url = f"redis://:{store_password}@{HOST}:{valkey_port}/0"
+    probes = {name: f"http://{HOST}:{port}" for name, port in zip(names, probe_ports, strict=True)}
+    base = _passed() | {
+        "LOOPWRIGHT_NATS_URL": nats_url,
+        "LOOPWRIGHT_NATS_USER": user,
+        "LOOPWRIGHT_NATS_PASSWORD": password,
+        "LOOPWRIGHT_CACHE_DIR": str(place.cache),
+        "LOOPWRIGHT_HTTP_HOST": HOST,
+    }
+    return Layout(
+        servers=(
+            _server("nats", (str(nats_program), "-c", str(nats_conf)), _nats_up(monitor)),
+            _server("valkey", (str(valkey_program), str(valkey_conf)), _tcp_up(valkey_port)),
+        ),
+        services=tuple(
+            _service(place, name, port, base, redis_url)
+            for name, port in zip(names, probe_ports, strict=True)
+        ),
+        nats_url=nats_url,
+        nats_user=user,
+        nats_password=password,
+        redis_url=redis_url,
+        probes=probes,
+    )
+
+
+def _replicas(executors: int) -> list[str]:
+    names = [name for name in SERVICES if name != "executor"]
+    more = [f"executor-{number}" for number in range(1, executors + 1)]
+    return [*names, *(["executor"] if executors == 1 else more)]
+
+
+def _passed() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED or name.startswith(PASSED_PREFIXES)
+    }
+
+
+def _server(name: str, argv: tuple[str, ...], is_up: Callable[[], Awaitable[bool]]) -> Spec:
+    return Spec(name, argv, {"PATH": os.environ.get("PATH", os.defpath)}, is_up)
+
+
+def _service(place: Place, name: str, port: int, base: dict[str, str], redis_url: str) -> Spec:
+    kind = name.split("-", maxsplit=1)[0]
+    env = base | {
+        "LOOPWRIGHT_HTTP_PORT": str(port),
+        "LOOPWRIGHT_REPLICA": name,
+        "LOOPWRIGHT_TRACE_FILE": str(place.traces / f"{name}.ndjson"),
+    }
+    if kind == "planner":
+        env |= {k: v for k, v in os.environ.items() if k.startswith(PLANNER_ONLY)}
+    if kind == "state":
+        env["LOOPWRIGHT_REDIS_URL"] = redis_url
+    return Spec(
+        name,
+        (sys.executable, "-m", f"loopwright_{kind}"),
+        env,
+        _http_up(f"http://{HOST}:{port}/readyz"),
+        stop_s=20.0,
+    )
+
+
+def _http_up(url: str) -> Callable[[], Awaitable[bool]]:
+    async def up() -> bool:
+        return await asyncio.to_thread(answers, url)
+
+    return up
+
+
+def _nats_up(monitor: int) -> Callable[[], Awaitable[bool]]:
+    return _http_up(f"http://{HOST}:{monitor}/healthz")
+
+
+def answers(url: str) -> bool:
+    """Whether a loopback URL answers with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=1.0) as answer:  # noqa: S310 - http, loopback
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError, ValueError):
+        return False
+
+
+def _tcp_up(port: int) -> Callable[[], Awaitable[bool]]:
+    async def up() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    return up
+
+
+def log_path(place: Place, name: str) -> Path:
+    """Where a child's output goes."""
+    return place.logs / f"{name}.log"

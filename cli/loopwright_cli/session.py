@@ -1,0 +1,144 @@
+"""What every command needs: where the installation is, and how a failure is said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+from loopwright.client import Client
+from loopwright.errors import GoalInvalidError, LoopwrightError
+from loopwright_cli.runtime.places import Place, Runtime, data_folder, find
+
+T = TypeVar("T")
+
+#: Exit codes: done, infrastructure, invalid goal or usage, ended or held without being achieved.
+OK, INFRASTRUCTURE, INVALID, NOT_ACHIEVED = 0, 1, 2, 3
+UP_S = 90.0
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data folder of the local runtime.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+LoopArgument = Annotated[str, typer.Argument(metavar="ID", help="The loop's id.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One command's options."""
+
+    place: Place
+    as_json: bool = False
+
+    def client(self) -> Client:
+        """The configured installation, else the local runtime of the data folder."""
+        if url := os.environ.get("LOOPWRIGHT_NATS_URL"):
+            user, password = (
+                os.environ.get("LOOPWRIGHT_NATS_USER"),
+                os.environ.get("LOOPWRIGHT_NATS_PASSWORD"),
+            )
+            return Client(url, user, password)
+        runtime = find(self.place)
+        if runtime is None:
+            raise LoopwrightError(
+                f"no local runtime is up on {self.place.root}, and LOOPWRIGHT_NATS_URL is not set; "
+                "start one with: loopwright up"
+            )
+        return Client(runtime.nats_url, runtime.nats_user, runtime.nats_password)
+
+    def emit(self, value: Any) -> None:
+        """One JSON document on standard output."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+
+    def ensure_up(self) -> None:
+        """Start a local runtime in the background if nothing is configured or running."""
+        if os.environ.get("LOOPWRIGHT_NATS_URL"):
+            return
+        runtime = find(self.place)
+        if runtime is not None and runtime.ready:
+            return
+        if not self.as_json:
+            err.print(f"[dim]Starting the local runtime on {self.place.root} …[/]")
+        start_detached(self.place)
+        if not self.as_json:
+            err.print(f"[dim]It stays up; stop it with: {command('down', self.place)}[/]")
+
+
+def session(data: Path | None, as_json: bool) -> Session:
+    """The options as a session."""
+    return Session(Place(data_folder(data)), as_json)
+
+
+def command(words: str, place: Place) -> str:
+    """A command line for people, with --data only where it would not be found by itself."""
+    return (
+        f"loopwright {words}"
+        if place.root == data_folder(None)
+        else (f"loopwright {words} --data {place.root}")
+    )
+
+
+def start_detached(place: Place, executors: int = 1) -> Runtime:
+    """Start the supervisor as a process of its own and wait until everything is up."""
+    place.make()
+    log = place.logs / "up.log"
+    argv = [sys.executable, "-m", "loopwright_cli", "up", "--data", str(place.root)]
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [*argv, "--executors", str(executors)],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+    until = monotonic() + UP_S
+    while monotonic() < until:
+        runtime = find(place)
+        if runtime is not None and runtime.ready:
+            return runtime
+        if process.poll() is not None:
+            raise LoopwrightError(log.read_text(encoding="utf-8", errors="replace").strip())
+        sleep(0.05)
+    process.terminate()
+    raise LoopwrightError(f"the local runtime was not up within {UP_S:g} s; see {log}")
+
+
+def perform(session: Session, work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; a failure becomes a sentence and an exit code."""
+    try:
+        return asyncio.run(work)
+    except LoopwrightError as error:
+        fail(session, error)
+
+
+def fail(session: Session, error: LoopwrightError) -> NoReturn:
+    """Say what went wrong and leave with its exit code."""
+    if isinstance(error, GoalInvalidError):
+        if session.as_json:
+            faults = [fault.model_dump(exclude_none=True) for fault in error.faults]
+            session.emit({"error": "the goal is invalid", "faults": faults})
+        else:
+            err.print("[bold red]The goal is invalid.[/]")
+            for fault in error.faults:
+                err.print(f"  {fault}", markup=False)
+        raise typer.Exit(INVALID)
+    if session.as_json:
+        session.emit({"error": str(error)})
+    else:
+        err.print(str(error), markup=False, style="red")
+    raise typer.Exit(INFRASTRUCTURE)

@@ -1,0 +1,63 @@
+"""Which request features a model's server takes: learnt from its refusals, for this process.
+
+Servers differ and none can be asked: one answers 500 to a JSON schema, one knows only the older
+name of the output cap. Every refusal leads one rung down, so there are few of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from loopwright_planner.failures import Failure
+
+Format = Literal["json_schema", "json_object", "text"]
+CapField = Literal["max_tokens", "max_completion_tokens"]
+
+_LOWER: dict[Format, Format] = {"json_schema": "json_object", "json_object": "text"}
+_REFUSALS = frozenset({400, 422, 500, 501})
+_ABOUT_FORMAT = (
+    "response_format",
+    "json_schema",
+    "json_object",
+    "structured output",
+    "json mode",
+    "json schema",
+    "grammar",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """How a model is asked."""
+
+    format: Format = "json_schema"
+    cap: CapField = "max_tokens"
+    """The older name first: a server that does not want it says so, at no cost, while one that
+    does not know the newer name might ignore it and answer without any cap."""
+
+    def without(self, failure: Failure) -> Features | None:
+        """The features without the one that a failure refuses; None if it refuses none."""
+        said = failure.said.lower()
+        if failure.status not in _REFUSALS:
+            return None
+        if self.cap == "max_tokens" and "max_completion_tokens" in said:
+            return replace(self, cap="max_completion_tokens")
+        if self.format != "text" and any(word in said for word in _ABOUT_FORMAT):
+            return replace(self, format=_LOWER[self.format])
+        return None
+
+
+@dataclass(slots=True)
+class Capabilities:
+    """What is known of each model so far."""
+
+    _known: dict[str, Features] = field(default_factory=dict)
+
+    def of(self, model: str) -> Features:
+        """How to ask a model: the fullest way that it has not refused."""
+        return self._known.get(model, Features())
+
+    def learn(self, model: str, features: Features) -> None:
+        """Ask this way from now on."""
+        self._known[model] = features

@@ -1,0 +1,190 @@
+"""From the state of a loop to the messages of a prompt, never larger than its limit. Pure.
+
+The rules, the objective and the limits are always there, and the checks in up to half of the room
+beside them. These are the goal's own words. All else is data in fences; each kind has at most a
+share of what is left, in this order of importance: the evidence of failing checks, the outcome of
+the last actions, the plan, the history, the list of files; the texts of files take the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from loopwright.errors import LoopwrightError
+from loopwright.events import Grant, IterationSummary, PlanRequested
+from loopwright.goal import Goal
+from loopwright.plan import Outcome, Plan, Verdict
+from loopwright.tools import TOOLS
+from loopwright_planner import texts
+from loopwright_planner.fence import MARK_CHARS, Block, cut, mark_of
+from loopwright_planner.schema import signature
+from loopwright_planner.spend import MESSAGE_TOKENS, TokenBound
+from loopwright_planner.view import View
+
+#: Less of a block than this is not worth its fences, in tokens.
+MIN_BLOCK_TOKENS = 64
+_NO_MARK = "0" * MARK_CHARS
+
+
+class PromptTooLongError(LoopwrightError):
+    """What must be in a prompt is more than its limit; `needed` tokens would do."""
+
+    def __init__(self, needed: int, limit: int) -> None:
+        self.needed = needed
+        super().__init__(f"the rules and the objective need {needed} tokens, {limit} are allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a plan is made from."""
+
+    goal: Goal
+    grant: Grant
+    data: PlanRequested
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The two messages that ask for a plan."""
+
+    system: str
+    user: str
+
+    def tokens(self, bound: TokenBound) -> int:
+        """An upper bound of both, with what a chat template adds."""
+        return bound(self.system) + bound(self.user) + 2 * MESSAGE_TOKENS
+
+
+def write_prompt(
+    situation: Situation, limit: int, bound: TokenBound, *, schema: str = ""
+) -> Prompt:
+    """The prompt within `limit` tokens; PromptTooLongError where what must be in it is more.
+
+    `schema` is stated in the prompt for servers that take none beside it.
+    """
+    system = _system(situation)
+    if schema:
+        system += texts.fill("schema_v1", schema=schema)
+    pinned = _pinned(situation)
+    least = Prompt(system, _user(pinned, [], _NO_MARK)).tokens(bound)
+    if least > limit:
+        raise PromptTooLongError(least, limit)
+    checks = cut(_checks(situation.goal), (limit - least) // 2, bound)
+    blocks = list(_fit(situation, limit - least - bound(checks), bound))
+    return Prompt(system, _user(pinned + checks, blocks, mark_of(blocks)))
+
+
+def _system(situation: Situation) -> str:
+    tools = [signature(spec) for spec in TOOLS.values() if spec.group in situation.grant.tools]
+    return texts.fill(
+        "plan_v1", tools="\n".join(tools) or "none", limits="\n".join(_limits(situation))
+    )
+
+
+def _limits(situation: Situation) -> Iterator[str]:
+    goal, data = situation.goal, situation.data
+    iteration, most = situation.grant.iteration, goal.budget.iterations
+    yield f"- This is iteration {iteration} of at most {most}."
+    yield (
+        f"- An action may take {goal.limits.action_time:g} s, {goal.limits.memory_mb} MiB of "
+        f"memory and print {goal.limits.output_kb} KiB; commands have no network."
+    )
+    if goal.budget.actions is not None and len(data.history) == iteration - 1:
+        used = sum(item.spent.actions for item in data.history)
+        yield f"- {max(0, goal.budget.actions - used)} actions are left for the whole loop."
+
+
+def _pinned(situation: Situation) -> str:
+    goal = situation.goal
+    lines = ["Objective", goal.objective]
+    if goal.constraints:
+        lines += ["", "Constraints", *(f"- {item}" for item in goal.constraints)]
+    if goal.verify.protected:
+        lines += ["", f"Protected: {', '.join(goal.verify.protected)}"]
+    return "\n".join([*lines, "", "Checks; those that are required must all pass", ""])
+
+
+def _user(pinned: str, blocks: list[Block], mark: str) -> str:
+    fenced = "".join(block.fenced(mark) for block in blocks)
+    named = f"\nThe mark of data blocks in this message is {mark}.\n"
+    return f"{pinned}{named}{fenced}\nPropose the plan for this iteration as one JSON object.\n"
+
+
+def _fit(situation: Situation, room: int, bound: TokenBound) -> Iterator[Block]:
+    """The blocks that fit, each cut to its share of the room that those before it left."""
+    for block, share in _blocks(situation):
+        fences = bound(Block(block.heading, block.name, "").fenced(_NO_MARK))
+        allowed = int(room * share) - fences
+        if not block.text or allowed < min(MIN_BLOCK_TOKENS, bound(block.text)):
+            continue
+        kept = cut(block.text, allowed, bound)
+        if kept:
+            room -= fences + bound(kept)
+            yield Block(block.heading, block.name, kept)
+
+
+def _blocks(situation: Situation) -> Iterator[tuple[Block, float]]:
+    """Everything worth showing, most important first, with its share of what is left."""
+    data = situation.data
+    if data.verdict is not None:
+        yield Block("Evidence of the checks that do not pass", "", _evidence(data.verdict)), 0.5
+    if data.outcome is not None:
+        yield Block("What the last actions did", "", _outcome(data.outcome)), 0.4
+    if data.plan is not None:
+        yield Block("The last plan", "", _plan(data.plan)), 0.3
+    history = "\n".join(_summary(item) for item in reversed(data.history))
+    yield Block("Iterations so far, newest first", "", history), 0.4
+    listing = "\n".join(f"{size:>9} {json.dumps(path)}" for path, size in situation.view.listing)
+    yield Block("Files of the workspace: bytes and path", "", listing or "there are none"), 0.3
+    for path, text in situation.view.files:
+        yield Block("File", path, text), 1.0
+
+
+def _checks(goal: Goal) -> str:
+    return "\n".join(
+        json.dumps(
+            check.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False
+        )
+        for check in goal.verify.checks
+    )
+
+
+def _evidence(verdict: Verdict) -> str:
+    parts = []
+    for check in verdict.checks:
+        if check.status != "passed":
+            code = "" if check.exit_code is None else f" (exit code {check.exit_code})"
+            parts.append(f"{check.name}: {check.status}{code}: {check.message}\n{check.excerpt}")
+    return "\n".join(parts)
+
+
+def _outcome(outcome: Outcome) -> str:
+    state = "succeeded" if outcome.succeeded else "failed, so that nothing of it remains"
+    lines = [f"the iteration's actions {state}"]
+    for action in outcome.actions:
+        code = "" if action.exit_code is None else f" (exit code {action.exit_code})"
+        why = f": {action.failure}" if action.failure else ""
+        lines.append(f"{action.tool}: {action.status}{code}{why}")
+        lines += [text for text in (action.stdout, action.stderr) if text]
+    return "\n".join(lines)
+
+
+def _plan(plan: Plan) -> str:
+    actions = [action.model_dump(mode="json", exclude_defaults=True) for action in plan.actions]
+    return json.dumps({"summary": plan.summary, "actions": actions}, ensure_ascii=False)
+
+
+def _summary(item: IterationSummary) -> str:
+    if not item.executed:
+        return f"{item.iteration}: failed: {item.note}; plan: {item.summary}"
+    score = "unknown" if item.score is None else f"{item.score:.2f}"
+    turned = "".join(
+        f"; {word}: {', '.join(names)}"
+        for word, names in (("now pass", item.turned_green), ("broke", item.turned_red))
+        if names
+    )
+    checks = f"{item.passed} of {item.checks} checks pass"
+    return f"{item.iteration}: score {score}, {checks}{turned}; plan: {item.summary}"

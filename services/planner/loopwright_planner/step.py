@@ -1,0 +1,76 @@
+"""The planner's step: a goal's playbook or its model gives the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from loopwright.errors import ErrorInfo, StepError
+from loopwright.events import PlanRequested
+from loopwright.goal import OpenAI, Playbook
+from loopwright.results import PlanProposed, StepFailed
+from loopwright.service.step import Performed, Request
+from loopwright_planner.capabilities import Capabilities
+from loopwright_planner.core import plan_by_rule
+from loopwright_planner.dialogue import Dialogue
+from loopwright_planner.llm import Llm
+from loopwright_planner.prompt import Situation
+from loopwright_planner.view import Workspaces, look
+
+log = structlog.get_logger()
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """Plans; keeps nothing between steps but what the models' servers were found to take."""
+
+    workspaces: Workspaces
+    llm: Llm
+    llm_timeout_s: float
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    now: Callable[[], datetime] = _utc
+
+    async def perform(self, request: Request[PlanRequested]) -> Performed:
+        """The plan that the goal's planner gives for this state."""
+        data = request.data
+        match request.goal.planner:
+            case Playbook() as playbook:
+                plan = plan_by_rule(playbook, data.verdict, data.rule_uses)
+                return Performed(PlanProposed(plan=plan))
+            case OpenAI() as spec:
+                return await self._ask(request, spec)
+
+    async def _ask(self, request: Request[PlanRequested], spec: OpenAI) -> Performed:
+        if self.llm.keyless:
+            raise StepError(
+                "auth", "the planner has no key: set OPENAI_API_KEY, or OPENAI_BASE_URL, or both"
+            )
+        view = await look(self.workspaces, request, spec)
+        dialogue = Dialogue(
+            request=request,
+            spec=spec,
+            situation=Situation(request.goal, request.grant, request.data, view),
+            llm=self.llm,
+            capabilities=self.capabilities,
+            timeout_s=self.llm_timeout_s,
+            now=self.now,
+        )
+        try:
+            plan = await dialogue.plan()
+        except StepError as error:
+            return Performed(StepFailed(error=error.info), dialogue.usage)
+        except Exception as error:
+            # A fault of this program must not hide what was spent before it.
+            log.exception("unexpected fault in planning")
+            info = ErrorInfo(
+                kind="internal", message=f"unexpected {type(error).__name__} in planning"
+            )
+            return Performed(StepFailed(error=info), dialogue.usage)
+        return Performed(PlanProposed(plan=plan), dialogue.usage)

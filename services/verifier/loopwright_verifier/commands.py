@@ -1,0 +1,208 @@
+"""Checks that run something: command lines and tests, each on a tree of its own.
+
+Test code shares a process with what it tests, so code under test can in principle say anything
+about itself. What is done against that: pytest's controller, which writes the report, never
+imports the workspace; tests run in a worker process below it. A module that ends its process, by
+`os._exit(0)` or otherwise, is a crashed worker and so a failed test; a report that it writes is
+overwritten by the controller's; a controller that is killed leaves an exit code that is not 0,
+and both are needed. What remains: code that takes pytest apart inside of the worker. A goal that
+must hold against that checks from outside, with a `command` on held-out data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from loopwright.checks import CommandCheck, TestReportCheck
+from loopwright.goal import Limits as GoalLimits
+from loopwright.plan import CheckResult
+from loopwright.service.sandbox import Command, Completed, Limits, Sandbox
+from loopwright_verifier.core import EXCERPT_CHARS, result
+from loopwright_verifier.junit import MAX_REPORT_BYTES, ReportError, feedback, parse, shortfalls
+
+PATH = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
+#: Settings of ours that take the place of any in the workspace.
+PYTEST_INI = "[pytest]\njunit_family = xunit1\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a check that runs something may see."""
+
+    tree: Path
+    held_out: Path | None
+    limits: GoalLimits
+    stop: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Runs checks in the sandbox."""
+
+    sandbox: Sandbox
+
+    async def command(self, check: CommandCheck, scene: Scene) -> CheckResult:
+        """Judge a command by its exit code and by what it prints."""
+        argv = ("/bin/sh", "-c", check.run)
+        done = await self._run(argv, scene, check.timeout, held_out=True)
+        output = done.stdout.text() + done.stderr.text()
+        wrong = _ended(done, check.timeout)
+        if wrong is None and done.exit_code != check.exit_code:
+            wrong = f"it ended with exit code {done.exit_code}, {check.exit_code} is wanted"
+        if wrong is None and check.stdout_matches is not None:
+            wrong = _unmatched(check.stdout_matches, done.stdout.text())
+        return result(
+            check.name,
+            "failed" if wrong else "passed",
+            wrong or f"`{check.run}` ended as wanted",
+            exit_code=done.exit_code,
+            judged=output.encode(),
+            text=output,
+            duration_s=done.duration_s,
+        )
+
+    async def test_report(self, check: TestReportCheck, scene: Scene) -> CheckResult:
+        """Judge tests by their report, and with pytest by the exit code too."""
+        with tempfile.TemporaryDirectory(prefix="report-", dir=scene.tree.parent) as folder:
+            private = Path(folder)
+            private.chmod(0o755)
+            report = private / "report.xml"
+            if check.run is not None:
+                argv: tuple[str, ...] = ("/bin/sh", "-c", check.run)
+            else:
+                argv = _pytest(check, scene, private, report)
+            env = {"LOOPWRIGHT_REPORT": str(report)}
+            held_out = check.run is not None or _is_held_out(check, scene)
+            done = await self._run(
+                argv, scene, check.timeout, held_out=held_out, writable=private, env=env
+            )
+            body = _read(report)
+        return _judged(check, done, body)
+
+    async def _run(
+        self,
+        argv: tuple[str, ...],
+        scene: Scene,
+        timeout_s: float,
+        *,
+        held_out: bool,
+        writable: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        shown = scene.held_out if held_out else None
+        variables = {"PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+        if shown is not None:
+            variables["LOOPWRIGHT_HELD_OUT"] = str(shown)
+        command = Command(
+            argv=argv,
+            cwd=scene.tree,
+            writable=(scene.tree, *([writable] if writable else [])),
+            readable=(shown,) if shown else (),
+            env=variables,
+            limits=limits_of(scene.limits, timeout_s),
+        )
+        return await self.sandbox.run(command, stop=scene.stop)
+
+
+def limits_of(goal: GoalLimits, timeout_s: float) -> Limits:
+    """A goal's limits as the sandbox takes them."""
+    mib = 1024 * 1024
+    return Limits(
+        wall_s=timeout_s,
+        cpu_s=timeout_s,
+        memory_bytes=goal.memory_mb * mib,
+        processes=goal.processes,
+        file_bytes=goal.disk_mb * mib,
+        output_bytes=goal.output_kb * 1024,
+        excerpt_bytes=EXCERPT_CHARS,
+        disk_bytes=goal.disk_mb * mib,
+    )
+
+
+def _pytest(check: TestReportCheck, scene: Scene, private: Path, report: Path) -> tuple[str, ...]:
+    """pytest with nothing taken from the workspace but the tests and what they import.
+
+    -P keeps a `pytest.py` or `json.py` of the workspace from being what this interpreter imports
+    at its start; the workspace comes on the path after pytest is there.
+    """
+    ini = private / "pytest.ini"
+    ini.write_text(PYTEST_INI, encoding="utf-8")
+    paths = [str(_test_path(path, scene)) for path in check.paths]
+    return (
+        sys.executable, "-P", "-m", "pytest",
+        "-c", str(ini), "--rootdir", str(scene.tree), "-o", f"pythonpath={scene.tree}",
+        "-p", "no:cacheprovider", "--import-mode=importlib", "-p", "xdist.plugin", "-n", "1",
+        "--max-worker-restart=0", "-q", "--no-header", "--tb=short", "-o", "console_output_style=none",
+        f"--junitxml={report}", *paths,
+    )  # fmt: skip
+
+
+def _test_path(path: str, scene: Scene) -> Path:
+    """A test file from the held-out folder if it is there, else from the workspace."""
+    if scene.held_out is not None and (scene.held_out / path).exists():
+        return scene.held_out / path
+    return scene.tree / path
+
+
+def _is_held_out(check: TestReportCheck, scene: Scene) -> bool:
+    held_out = scene.held_out
+    return held_out is not None and any((held_out / path).exists() for path in check.paths)
+
+
+def _read(report: Path) -> bytes | None:
+    """The report's bytes; None where there is none. A link is none."""
+    if report.is_symlink() or not report.is_file():
+        return None
+    with report.open("rb") as file:
+        return file.read(MAX_REPORT_BYTES + 1)
+
+
+def _judged(check: TestReportCheck, done: Completed, body: bytes | None) -> CheckResult:
+    output = done.stdout.text() + done.stderr.text()
+    wrong: list[str] = []
+    text = output
+    ended = _ended(done, check.timeout)
+    if ended is not None:
+        wrong.append(ended)
+    try:
+        cases = parse(body or b"")
+        wrong += shortfalls(cases, check.tests, check.min_tests)
+        text = feedback(cases) or output
+        shown = f"{sum(case.outcome == 'passed' for case in cases)} of {len(cases)} tests passed"
+    except ReportError as error:
+        wrong.append(str(error) if body is not None else "no report was written")
+        shown = "nothing was shown"
+    if check.run is None and done.exit_code != 0 and not wrong:
+        wrong.append(f"the report looks good, but pytest ended with exit code {done.exit_code}")
+    return result(
+        check.name,
+        "failed" if wrong else "passed",
+        f"{shown}; {'; '.join(wrong[:8])}" if wrong else shown,
+        exit_code=done.exit_code,
+        judged=body or b"",
+        text=text,
+        duration_s=done.duration_s,
+    )
+
+
+def _ended(done: Completed, timeout_s: float) -> str | None:
+    """Why a command did not come to its own end, if so."""
+    match done.killed_by:
+        case None:
+            return None if done.signal is None else f"it was ended by signal {done.signal}"
+        case "wall":
+            return f"it was not done within {timeout_s:g} s"
+        case limit:
+            return f"it was ended by its {limit} limit"
+
+
+def _unmatched(pattern: str, text: str) -> str | None:
+    if re.search(pattern, text, re.MULTILINE):
+        return None
+    return f"its output does not match {pattern!r}"

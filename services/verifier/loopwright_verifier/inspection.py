@@ -1,0 +1,92 @@
+"""The verifier's side of the inspector: hand it the checks, take its word line by line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from loopwright.checks import FileCheck, JsonSchemaCheck, RegexCheck, TableCheck
+from loopwright.plan import CheckResult
+from loopwright.service.sandbox import Command, Completed, Sandbox
+from loopwright_verifier.commands import PATH, Scene, limits_of
+from loopwright_verifier.core import result
+from loopwright_verifier.inspector import CHECKS
+
+ContentCheck = FileCheck | RegexCheck | JsonSchemaCheck | TableCheck
+
+#: Time of an inspector for all its checks, in seconds; it goes on behind one that takes longer.
+INSPECT_S = 60.0
+#: All results of a goal's checks, at their largest.
+OUTPUT_BYTES = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Runs content checks in the sandbox."""
+
+    sandbox: Sandbox
+
+    async def run(self, checks: Sequence[ContentCheck], scene: Scene) -> list[CheckResult]:
+        """A result for each check, in order."""
+        results: list[CheckResult] = []
+        while len(results) < len(checks) and not scene.stop.is_set():
+            rest = checks[len(results) :]
+            done = await self._inspect(rest, scene)
+            results += _lines(done, rest)
+            if len(results) < len(checks):
+                broken = checks[len(results)]
+                results.append(result(broken.name, "error", _why(done)))
+        return results
+
+    async def _inspect(self, checks: Sequence[ContentCheck], scene: Scene) -> Completed:
+        limits = limits_of(scene.limits, INSPECT_S)
+        folders = (scene.tree, *([scene.held_out] if scene.held_out else []))
+        package = Path(__file__).parent
+        command = Command(
+            argv=(
+                sys.executable,
+                "-P",
+                "-m",
+                "loopwright_verifier.inspector",
+                *map(str, folders),
+            ),  # fmt: skip
+            cwd=Path("/"),
+            writable=(),
+            readable=(*folders, package.parent, *_own_code()),
+            env={"PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=CHECKS.dump_json(list(checks), by_alias=True),
+            limits=replace(limits, output_bytes=OUTPUT_BYTES, excerpt_bytes=2 * OUTPUT_BYTES),
+        )
+        return await self.sandbox.run(command, stop=scene.stop)
+
+
+def _own_code() -> tuple[Path, ...]:
+    """Where this project's packages lie, which in a checkout is not in the environment."""
+    import loopwright
+
+    return (Path(loopwright.__file__).parent.parent,)
+
+
+def _lines(done: Completed, checks: Sequence[ContentCheck]) -> list[CheckResult]:
+    """The results that were printed whole, as long as they are about the checks in their order."""
+    found = []
+    for line, check in zip(done.stdout.text().splitlines(), checks, strict=False):
+        try:
+            item = CheckResult.model_validate_json(line)
+        except ValidationError:
+            break
+        if item.name != check.name:
+            break
+        found.append(item)
+    return found
+
+
+def _why(done: Completed) -> str:
+    if done.killed_by is not None:
+        return f"reading the file was ended by its {done.killed_by} limit"
+    said = done.stderr.text().strip().splitlines()
+    return f"reading the file broke the inspector: {said[-1][:300] if said else 'it said nothing'}"

@@ -1,0 +1,182 @@
+"""An offline check of one loop's log that shares no code with the coordinator or the fold.
+
+It reads the events as they are stored and knows only the message schema: what it finds wrong is
+wrong with the log, not with the code that folds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loopwright.budget import NOTHING, Amount
+from loopwright.chain import GENESIS, LoopEvent
+from loopwright.events import (
+    ExecutionRequested,
+    Grant,
+    LateResultRecorded,
+    LoopAdmitted,
+    LoopEnded,
+    PlanRequested,
+    Settlement,
+    VerificationRequested,
+)
+from loopwright.goal import Goal
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored event."""
+
+    event: LoopEvent
+    seq: int
+    body_digest: str
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What the events say, added up on its own."""
+
+    goal: Goal
+    found: list[str] = field(default_factory=list)
+    spent: Amount = NOTHING
+    open: dict[int, Grant] = field(default_factory=dict)
+    settled: set[int] = field(default_factory=set)
+    granted: set[tuple[str, int, int]] = field(default_factory=set)
+    judged: str | None = None
+    """The revision that the open verification is about."""
+    overrun: bool = False
+
+
+def audit(entries: Sequence[Entry]) -> list[str]:
+    """Everything that is wrong with a loop's log, in sentences; empty if nothing is."""
+    if not entries:
+        return ["the log is empty"]
+    first = entries[0].event.data
+    if not isinstance(first, LoopAdmitted):
+        return [f"the log begins with {first.kind}, not with loop_admitted: its head is missing"]
+    ledger = _Ledger(first.goal)
+    ledger.found += _chain(entries)
+    if first.goal.digest() != first.goal_digest:
+        ledger.found.append("event 0: the goal is not what its digest says")
+    for entry in entries:
+        _event(ledger, entry)
+    ledger.found += _end(entries)
+    return ledger.found
+
+
+def _chain(entries: Sequence[Entry]) -> list[str]:
+    """Positions without gaps, `prev` the hash of the body before, sequences and times rising."""
+    found = []
+    prev, loop = GENESIS, entries[0].event.subject
+    for n, entry in enumerate(entries):
+        event = entry.event
+        if event.n != n:
+            found.append(f"event {n}: its position is {event.n}; the log has a gap or a repeat")
+        if event.prev != prev:
+            found.append(f"event {n}: `prev` is not the hash of the event before; it was altered")
+        if event.subject != loop:
+            found.append(f"event {n}: it belongs to loop {event.subject}")
+        if n and entry.seq <= entries[n - 1].seq:
+            found.append(f"event {n}: its stream sequence does not rise")
+        if n and (event.time - entries[n - 1].event.time).total_seconds() < -60:
+            found.append(f"event {n}: it is more than a minute older than the event before")
+        prev = entry.body_digest
+    return found
+
+
+def _event(ledger: _Ledger, entry: Entry) -> None:
+    data, n = entry.event.data, entry.event.n
+    if data.settles is not None:
+        _settled(ledger, data.settles, n)
+    match data:
+        case LoopAdmitted():
+            if n:
+                ledger.found.append(f"event {n}: the loop is admitted a second time")
+        case PlanRequested() | ExecutionRequested() | VerificationRequested():
+            _granted(ledger, data.grant, entry)
+            if isinstance(data, VerificationRequested):
+                ledger.judged = data.revision
+        case LateResultRecorded():
+            if data.grant_seq not in ledger.settled:
+                ledger.found.append(f"event {n}: a late result of a grant that is not settled")
+        case LoopEnded():
+            _ended(ledger, data, n)
+        case _:
+            pass
+    _caps(ledger, n)
+
+
+def _granted(ledger: _Ledger, grant: Grant, entry: Entry) -> None:
+    n, attempt = entry.event.n, (grant.role, grant.iteration, grant.attempt)
+    if ledger.open:
+        ledger.found.append(f"event {n}: a step is granted while another is open")
+    if attempt in ledger.granted:
+        ledger.found.append(f"event {n}: {attempt} is granted a second time")
+    if grant.iteration > ledger.goal.budget.iterations:
+        ledger.found.append(f"event {n}: iteration {grant.iteration} is beyond the budget")
+    ledger.granted.add(attempt)
+    ledger.open[entry.seq] = grant
+
+
+def _settled(ledger: _Ledger, settlement: Settlement, n: int) -> None:
+    grant = ledger.open.pop(settlement.grant_seq, None)
+    if grant is None:
+        again = settlement.grant_seq in ledger.settled
+        why = "a second time" if again else "though it was never granted"
+        ledger.found.append(f"event {n}: grant {settlement.grant_seq} is settled {why}")
+        return
+    ledger.settled.add(settlement.grant_seq)
+    ledger.spent += settlement.charged
+    if settlement.charged.exceeds(grant.reserved):
+        ledger.overrun = True
+        if not settlement.overrun:
+            ledger.found.append(f"event {n}: more than reserved was charged and not named")
+    unheard = settlement.status in ("worker_lost", "expired", "ended")
+    if unheard and settlement.charged != grant.reserved:
+        ledger.found.append(f"event {n}: an unknown outcome was not charged in full")
+
+
+def _caps(ledger: _Ledger, n: int) -> None:
+    """Spent and reserved are within every cap, unless a named overrun broke it."""
+    used = ledger.spent
+    for grant in ledger.open.values():
+        used += grant.reserved
+    budget = ledger.goal.budget
+    caps = (
+        ("tokens", used.tokens, budget.tokens),
+        ("micro-dollars", used.cost_microusd, budget.cost_microusd),
+        ("actions", used.actions, budget.actions),
+    )
+    for name, value, cap in caps:
+        if cap is not None and value > cap and not ledger.overrun:
+            ledger.found.append(f"event {n}: {value} {name} spent and reserved, the cap is {cap}")
+
+
+def _ended(ledger: _Ledger, data: LoopEnded, n: int) -> None:
+    if data.spent != ledger.spent:
+        ledger.found.append(
+            f"event {n}: its total is {data.spent}, the log adds up to {ledger.spent}"
+        )
+    if data.goal_digest != ledger.goal.digest():
+        ledger.found.append(f"event {n}: it names another goal")
+    if ledger.open:
+        ledger.found.append(f"event {n}: the loop ended with an open grant")
+    if data.outcome != "achieved":
+        return
+    verdict = data.verdict
+    if verdict is None or data.settles is None or data.settles.role != "verifier":
+        ledger.found.append(f"event {n}: achieved without the verifier's verdict")
+    elif not ledger.goal.required_checks <= verdict.passed:
+        ledger.found.append(f"event {n}: achieved though required checks did not pass")
+    elif ledger.judged is not None and verdict.revision != ledger.judged:
+        ledger.found.append(f"event {n}: achieved by a verdict about another revision")
+
+
+def _end(entries: Sequence[Entry]) -> list[str]:
+    ends = [n for n, entry in enumerate(entries) if entry.event.data.kind == "loop_ended"]
+    if len(ends) > 1:
+        return [f"the loop ended {len(ends)} times"]
+    if ends and ends[0] != len(entries) - 1:
+        return [f"event {ends[0] + 1} follows the loop's end"]
+    return []

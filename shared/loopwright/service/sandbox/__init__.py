@@ -1,0 +1,28 @@
+"""Running untrusted commands: what a command may do is decided here and enforced by the kernel."""
+
+from loopwright.service.sandbox.backends import LandlockSandbox, NoSandbox, Sandbox, make_root
+from loopwright.service.sandbox.command import (
+    Command,
+    Completed,
+    Excerpt,
+    KilledBy,
+    Limits,
+    SandboxUnavailableError,
+)
+from loopwright.service.sandbox.probe import Probe, choose, probe
+
+__all__ = [
+    "Command",
+    "Completed",
+    "Excerpt",
+    "KilledBy",
+    "LandlockSandbox",
+    "Limits",
+    "NoSandbox",
+    "Probe",
+    "Sandbox",
+    "SandboxUnavailableError",
+    "choose",
+    "make_root",
+    "probe",
+]

@@ -1,0 +1,6 @@
+"""A loop's files as git revisions that travel as bundles; the SDK packs and unpacks with it too."""
+
+from loopwright.workspace.errors import WorkspaceError
+from loopwright.workspace.repository import Entry, PathChange, Snapshot, Workspaces
+
+__all__ = ["Entry", "PathChange", "Snapshot", "WorkspaceError", "Workspaces"]
