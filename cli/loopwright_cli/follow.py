@@ -106,11 +106,8 @@ def finish(session: Session, last: LoopView) -> None:
         session.emit(summary(last))
     else:
         place = session.place
-        commands = [
-            f"{command(f'show {last.loop}', place)}      every check and its evidence",
-            f"{command(f'log {last.loop}', place)}       every event",
-            f"{command(f'result {last.loop}', place)} --to DIR   the files",
-        ]
+        words = (f"show {last.loop}", f"log {last.loop}", f"result {last.loop} --to out")
+        commands = [command(text, session.place) for text in words]
         out.print(ending(last, commands))
     raise typer.Exit(OK if last.outcome == "achieved" else NOT_ACHIEVED)
 

@@ -128,7 +128,7 @@ def ending(view: LoopView, commands: Sequence[str]) -> Panel:
     if view.revision:
         grid.add_row("revision", view.revision[:12])
     for label, text in zip(("look next", *[""] * len(commands)), commands, strict=False):
-        grid.add_row(label, Text(text, no_wrap=True, overflow="fold"))
+        grid.add_row(label, Text(text))
     return Panel(grid, title=f"{view.name}  {view.loop}", title_align="left", box=ROUNDED)
 
 

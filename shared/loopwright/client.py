@@ -200,7 +200,8 @@ class Client:
                 if recorded.event.data.kind == "loop_ended" or (not follow and seq >= last):
                     return
         finally:
-            await subscription.unsubscribe()
+            if self.nc.is_connected:  # else the server has forgotten it already
+                await subscription.unsubscribe()
 
     async def _tip(self, every: str) -> int:
         try:

@@ -17,14 +17,19 @@ from hypothesis import strategies as st
 
 from llm import plan_text, write_file
 from loopwright.budget import Usage
+from loopwright.errors import StepError
+from loopwright.goal import OpenAI
 from loopwright.results import PlanProposed, StepFailed
 from loopwright.service.step import Performed
 from loopwright_planner.capabilities import Capabilities, Features
+from loopwright_planner.dialogue import Dialogue
 from loopwright_planner.failures import Failure, of_finish, of_status, of_transport, retry_after_s
 from loopwright_planner.llm import Llm, read_answer
+from loopwright_planner.prompt import Situation
 from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.spend import MESSAGE_TOKENS, Tokens, one_per_byte
 from loopwright_planner.step import PlanStep
+from loopwright_planner.view import View
 from planning import MemoryWorkspaces, grant_for, openai_goal, plan_request
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -231,18 +236,24 @@ class Server:
             yield content + beside + MESSAGE_TOKENS * len(body["messages"]) + cap
 
 
+def settings_with(key: str | None) -> PlannerSettings:
+    return PlannerSettings.model_validate(
+        {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    )
+
+
 async def plan_with(server: Server, *, key: str | None = KEY, **changes: Any) -> Performed:
     """One attempt against the fake; `goal`, `grant`, `capabilities` and data may be given."""
     goal = changes.pop("goal", None) or openai_goal()
     grant = changes.pop("grant", None) or grant_for(goal)
-    settings = PlannerSettings.model_validate(
-        {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-    )
-    llm = Llm(settings, transport=httpx2.MockTransport(server))
-    capabilities = changes.pop("capabilities", Capabilities())
+    llm = Llm(settings_with(key), transport=httpx2.MockTransport(server))
+    capabilities, stopped = changes.pop("capabilities", Capabilities()), changes.pop("stopped", 0)
     step = PlanStep(MemoryWorkspaces(), llm, 30.0, capabilities)
+    request = plan_request(goal, grant=grant, **changes)
+    if stopped:
+        request.stop.set()
     try:
-        return await step.perform(plan_request(goal, grant=grant, **changes))
+        return await step.perform(request)
     finally:
         await llm.close()
 
@@ -498,6 +509,40 @@ async def test_no_call_is_made_after_the_deadline() -> None:
     server = Server([])
     performed = await plan_with(server, goal=goal, grant=late)
     assert error_of(performed)[0] == "timeout"
+    assert performed.usage == Usage()
+    assert server.requests == []
+
+
+async def test_no_call_is_made_for_a_loop_that_was_stopped_meanwhile() -> None:
+    server = Server([])
+    performed = await plan_with(server, stopped=True)
+    assert error_of(performed)[0] == "timeout"
+    assert performed.usage == Usage()
+
+
+async def test_a_bound_that_turns_out_too_small_makes_no_call() -> None:
+    def treacherous(text: str) -> int:
+        return len(text) if "mark of data blocks" not in text or "[data" not in text else 10**6
+
+    server, request = Server([]), plan_request(openai_goal())
+    llm = Llm(settings_with(KEY), transport=httpx2.MockTransport(server))
+    spec = request.goal.planner
+    assert isinstance(spec, OpenAI)
+    view = View((("a", 1),), (("a", "1"),))
+    dialogue = Dialogue(
+        request=request,
+        spec=spec,
+        situation=Situation(request.goal, request.grant, request.data, view),
+        llm=llm,
+        capabilities=Capabilities(),
+        timeout_s=1.0,
+        now=lambda: datetime.now(UTC),
+        bound=treacherous,
+    )
+    with pytest.raises(StepError) as error:
+        await dialogue.plan()
+    await llm.close()
+    assert error.value.info.kind == "context_overflow"
     assert server.requests == []
 
 

@@ -243,6 +243,11 @@ def test_a_long_text_loses_its_middle() -> None:
     assert kept.endswith("x tail")
 
 
+@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("abc", 3), ("é", 2), ("漢", 3), ("🙂", 4)])
+def test_the_safe_bound_is_a_token_for_each_byte(text: str, tokens: int) -> None:
+    assert one_per_byte(text) == tokens
+
+
 async def see(workspaces: MemoryWorkspaces, goal: Any = None, **data: Any) -> View:
     request = plan_request(goal or openai_goal(), **({"revision": REVISION} | data))
     spec = request.goal.planner

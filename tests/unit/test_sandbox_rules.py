@@ -122,7 +122,7 @@ def test_calls_are_judged_by_their_arguments(
 
 
 @pytest.mark.parametrize(("abi", "expected"), [(2, "EPERM"), (3, "allow")])
-def test_truncation_by_path_is_refused_where_landlock_does_not_see_it(abi: int, expected: str) -> None:
+def test_truncation_by_path_is_refused_where_landlock_is_blind(abi: int, expected: str) -> None:
     assert answer("x86_64", "truncate", abi=abi) == expected
 
 

@@ -150,6 +150,8 @@ class Projector:
             try:
                 messages = await subscription.fetch(BATCH, timeout=FETCH_S)
             except TimeoutError:
+                messages = []
+            if not messages:  # nats-py gives none, or raises, as it comes
                 if await self.store.position() != position:
                     return
                 continue

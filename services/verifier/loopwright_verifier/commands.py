@@ -138,8 +138,8 @@ def _pytest(check: TestReportCheck, scene: Scene, private: Path, report: Path) -
         sys.executable, "-P", "-m", "pytest",
         "-c", str(ini), "--rootdir", str(scene.tree), "-o", f"pythonpath={scene.tree}",
         "-p", "no:cacheprovider", "--import-mode=importlib", "-p", "xdist.plugin", "-n", "1",
-        "--max-worker-restart=0", "-q", "--no-header", "--tb=short", "-o", "console_output_style=none",
-        f"--junitxml={report}", *paths,
+        "--max-worker-restart=0", "-q", "--no-header", "--tb=short", f"--junitxml={report}",
+        *paths,
     )  # fmt: skip
 
 

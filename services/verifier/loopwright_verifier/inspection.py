@@ -18,6 +18,9 @@ from loopwright_verifier.inspector import CHECKS
 
 ContentCheck = FileCheck | RegexCheck | JsonSchemaCheck | TableCheck
 
+_PROGRAM = "loopwright_verifier.inspector"
+#: DuckDB looks for its limits here, and takes the lack of leave to read for a fault of its own.
+_CGROUP = tuple(path for path in (Path("/sys/fs/cgroup"),) if path.is_dir())
 #: Time of an inspector for all its checks, in seconds; it goes on behind one that takes longer.
 INSPECT_S = 60.0
 #: All results of a goal's checks, at their largest.
@@ -47,16 +50,10 @@ class Inspection:
         folders = (scene.tree, *([scene.held_out] if scene.held_out else []))
         package = Path(__file__).parent
         command = Command(
-            argv=(
-                sys.executable,
-                "-P",
-                "-m",
-                "loopwright_verifier.inspector",
-                *map(str, folders),
-            ),  # fmt: skip
+            argv=(sys.executable, "-P", "-m", _PROGRAM, *map(str, folders)),
             cwd=Path("/"),
             writable=(),
-            readable=(*folders, package.parent, *_own_code()),
+            readable=(*folders, package.parent, *_own_code(), *_CGROUP),
             env={"PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=CHECKS.dump_json(list(checks), by_alias=True),
             limits=replace(limits, output_bytes=OUTPUT_BYTES, excerpt_bytes=2 * OUTPUT_BYTES),

@@ -21,9 +21,10 @@ _SQL_TYPES: dict[ColumnType, str] = {
     "date": "DATE",
     "timestamp": "TIMESTAMP",
 }
+_CSV = "read_csv(?, header=true, all_varchar=true, strict_mode=true, null_padding=false, delim="
 _READERS = {
-    ".csv": "read_csv(?, header=true, all_varchar=true, delim=',', strict_mode=true, null_padding=false)",
-    ".tsv": "read_csv(?, header=true, all_varchar=true, delim='\t', strict_mode=true, null_padding=false)",
+    ".csv": f"{_CSV}',')",
+    ".tsv": f"{_CSV}'\t')",
     ".jsonl": "read_json(?, format='newline_delimited')",
     ".ndjson": "read_json(?, format='newline_delimited')",
     ".json": "read_json(?, format='auto')",
@@ -194,7 +195,8 @@ def _equals(
 
 
 def _row_by_row(table: Table, other: Table, tolerance: float) -> list[str]:
-    differences, rows = [], 0
+    differences: list[str] = []
+    rows = 0
     for number, (ours, theirs) in enumerate(zip_longest(table.all(), other.all()), start=1):
         cells = [
             (name, a, b)
@@ -202,7 +204,7 @@ def _row_by_row(table: Table, other: Table, tolerance: float) -> list[str]:
             if not _agree(a, b, tolerance)
         ]
         rows += bool(cells)
-        for name, a, b in cells:
+        for name, a, _ in cells:
             if len(differences) < SHOWN:
                 # The reference is held out: what it says is not told, or a plan could copy it.
                 differences.append(f"row {number}, {name}: {a!r} is not what the reference has")

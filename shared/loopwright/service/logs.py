@@ -15,6 +15,8 @@ from loopwright.service.settings import ServiceSettings
 #: Shorter values are no secrets but words, and redacting them would tear holes into every line.
 MIN_SECRET_CHARS = 6
 REDACTED = "[redacted]"
+#: Frames without their local variables: those hold whole messages.
+_TRACEBACKS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
 
 EventDict = MutableMapping[str, Any]
 
@@ -62,7 +64,7 @@ def configure(service: str, settings: ServiceSettings) -> Redactor:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks
+        structlog.processors.ExceptionRenderer(_TRACEBACKS)
         if settings.log_format == "json"
         else structlog.processors.format_exc_info,
     ]

@@ -19,7 +19,10 @@ SYSTEM = (
     "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/ca-certificates",
     "/etc/alternatives", "/etc/mime.types", "/etc/magic", "/etc/os-release", "/etc/debian_version",
 )  # fmt: skip
-#: Nothing of /proc: it shows the command lines of all processes, and what programs need of it
+#: Each command's own: DuckDB takes the lack of leave to read it for a fault of its own and aborts.
+#: The path is opened by the command's process itself, so it means no other's.
+OWN = ("/proc/self/cgroup",)
+#: Nothing else of /proc: it shows the command lines of all processes, and what programs need of it
 #: (/proc/self/fd behind /dev/stdout) are links, which Landlock lets be followed.
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
@@ -32,7 +35,8 @@ def for_every_command() -> tuple[tuple[str, int], ...]:
     programs = [path for path in SYSTEM if Path(path).exists()]
     program = Path(sys.executable).resolve()
     pythons = [str(path) for path in (*python_homes(), program) if not path.is_relative_to("/usr")]
-    read = [(path, landlock.READ) for path in (*programs, *pythons)]
+    own = [path for path in OWN if Path(path).exists()]
+    read = [(path, landlock.READ) for path in (*programs, *pythons, *own)]
     return (*read, *((path, landlock.DEVICE) for path in DEVICES if Path(path).exists()))
 
 
