@@ -93,6 +93,22 @@ def write_file(path: str, content: str) -> dict[str, Any]:
     return {"tool": "file.write", "args": {"path": path, "content": content}}
 
 
+#: An answer with a plan of one action.
+GOOD = plan_text("Write it.", write_file("a", "1"))
+
+
+def completion(text: str | None = GOOD, usage: Any = "own", **choice: Any) -> dict[str, Any]:
+    """A body as the endpoint sends it; `usage` None leaves that out."""
+    body: dict[str, Any] = {
+        "choices": [
+            {"message": {"role": "assistant", "content": text}, "finish_reason": "stop", **choice}
+        ]
+    }
+    if usage == "own":
+        usage = {"prompt_tokens": 40, "completion_tokens": 10, "total_tokens": 50}
+    return body if usage is None else {**body, "usage": usage}
+
+
 _WRONG = """\
 from datetime import timedelta
 

@@ -105,7 +105,6 @@ def finish(session: Session, last: LoopView) -> None:
     if session.as_json:
         session.emit(summary(last))
     else:
-        place = session.place
         words = (f"show {last.loop}", f"log {last.loop}", f"result {last.loop} --to out")
         commands = [command(text, session.place) for text in words]
         out.print(ending(last, commands))

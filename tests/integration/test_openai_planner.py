@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llm import WRITE_CODE_SCRIPT, ScriptedModel, plan_text, scripted_model, write_file
+from llm import GOOD, WRITE_CODE_SCRIPT, ScriptedModel, scripted_model
 from loopwright.budget import Usage
 from loopwright.events import Grant
 from loopwright.plan import Plan
@@ -22,7 +22,6 @@ from planning import REVISION, MemoryWorkspaces, grant_for, openai_goal, plan_re
 from servers import free_port
 
 KEY = "sk-canary-77ab01"
-GOOD = plan_text("Write it.", write_file("a", "1"))
 
 
 @pytest.fixture(scope="module")

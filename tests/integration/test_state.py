@@ -8,22 +8,26 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import nats.errors
+import nats.js.errors
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from loopwright import subjects
+from loopwright.errors import BusUnavailableError, LoopwrightError
 from loopwright.ids import new_loop_id
 from loopwright.objects import Objects
 from loopwright.service.bus import Bus
 from loopwright.testing import MemoryLog, model_goal
 from loopwright_state.__main__ import connect
-from loopwright_state.core import POSITION
+from loopwright_state.core import LAYOUT, POSITION, Writes, fold_key, view_key
 from loopwright_state.projector import Projector, StateMetrics
 from loopwright_state.queries import Queries
-from loopwright_state.store import Store
+from loopwright_state.reader import reading
+from loopwright_state.store import CLEARING, Position, Store
 from servers import Server, valkey_server
 from table import Table
 from waiting import until
@@ -241,3 +245,309 @@ async def test_queries_answer_and_refuse_in_sentences(
         valkey.kill()
         assert "Redis does not answer" in (await ask(bus, subjects.QUERY_LOOPS, {}))["error"]
         valkey.start()
+
+
+async def stop_of(projector: Projector, work: Any) -> None:
+    """Run `projector` until `work` is done."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(projector.run(stop))
+    await work
+    stop.set()
+    await task
+
+
+def fresh(bus: Bus, objects: Objects, store: Store) -> Projector:
+    return Projector(bus, objects, store, StateMetrics(CollectorRegistry()))
+
+
+def value(metric: Any) -> float:
+    return float(metric._value.get())
+
+
+async def test_a_replica_that_was_beaten_quarantines_nothing_and_stays_ready(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    async with (
+        projecting(bus, objects, store) as first,
+        projecting(bus, objects, store) as second,
+    ):
+        both = (first, second)
+        for _ in range(30):
+            seq = await stream.add(ONE)
+            await asyncio.gather(*(reached(replica, seq) for replica in both))
+            assert first.healthy
+            assert second.healthy
+        assert await store.quarantined() == 0
+        assert sum(value(replica.metrics.conflicts) for replica in both) > 0
+
+
+async def test_folds_of_another_position_are_not_folded_on(
+    bus: Bus, objects: Objects, store: Store
+) -> None:
+    await store.redis.set(POSITION, Position("log", 7).encode())
+    projector = fresh(bus, objects, store)
+    assert await projector._begun(Position("log", 6), [new_loop_id()]) is None
+    assert await projector._begun(Position("log", 7), [new_loop_id()]) is not None
+
+
+async def test_a_damaged_fold_stops_its_loop_only(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    damaged, fine = await stream.run(ONE, BOTH)
+    kind = damaged.events[-1].data.kind
+    body, last = damaged.bodies.pop(), damaged.seqs.pop()
+    seq = await stream.store(damaged, fine)
+    async with projecting(bus, objects, store) as projector:
+        await reached(projector, seq)
+    await store.redis.set(fold_key(damaged.loop_id), "{}")
+    await bus.js.publish(subjects.loop_event(damaged.loop_id, kind), body)
+    again = fresh(bus, objects, store)
+    await stop_of(again, reached(again, last))
+    assert (await store.snapshot(damaged.loop_id)).quarantined is not None
+    assert (await store.snapshot(fine.loop_id)).quarantined is None
+
+
+async def test_a_restart_goes_on_and_builds_nothing_anew(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    async with projecting(bus, objects, store) as projector:
+        await reached(projector, await stream.add(ONE))
+    again = fresh(bus, objects, store)
+    await stop_of(again, reached(again, await store_seq(store)))
+    assert value(again.metrics.rebuilds) == 0
+
+
+async def store_seq(store: Store) -> int:
+    return (await store.position()).seq
+
+
+class LateInfo:
+    """The stream as it was, told only after another replica has projected a newer event."""
+
+    def __init__(self, bus: Bus, store: Store) -> None:
+        self.bus, self.store = bus, store
+
+    async def stream_info(self, name: str) -> Any:
+        info = await self.bus.js.stream_info(name)
+        position = await self.store.position()
+        newer = position.at(info.state.last_seq + 1)
+        assert await self.store.apply(position, newer, Writes())
+        return info
+
+
+async def test_a_position_that_moves_while_the_stream_is_asked_is_no_other_log(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    async with projecting(bus, objects, store) as projector:
+        await reached(projector, await stream.add(ONE))
+    slow = Bus(bus.nc)
+    slow.js = cast(Any, LateInfo(bus, store))
+    late = fresh(slow, objects, store)
+    assert await late._begin() is not None
+    assert value(late.metrics.rebuilds) == 0
+
+
+async def test_a_rebuild_deletes_nothing_that_came_after_it(store: Store) -> None:
+    stale, log = Position("old", 9), Position("new")
+    await store.redis.set(POSITION, stale.encode())
+    await store.redis.set("lw:view:stale", "{}")
+    assert await store.clear(stale, log)
+    assert await store.apply(log, log.at(1), Writes(values={"lw:view:new": "{}"}))
+    assert not await store.clear(stale, log)
+    assert not await store._delete(log.at(CLEARING), [b"lw:view:new"])
+    assert set(await dump(store.redis)) == {POSITION.encode(), b"lw:view:new"}
+
+
+async def test_a_rebuild_that_was_cut_off_is_finished_by_another(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    seq = await stream.add(ONE)
+    info = await bus.js.stream_info(subjects.LOOPS)
+    await store.redis.set(POSITION, Position(str(info.created), CLEARING).encode())
+    await store.redis.set("lw:view:stale", "{}")
+    async with projecting(bus, objects, store) as projector:
+        await reached(projector, seq)
+        assert await store.redis.get("lw:view:stale") is None
+
+
+async def test_projections_of_a_newer_version_are_left_alone(
+    bus: Bus, objects: Objects, store: Store
+) -> None:
+    info = await bus.js.stream_info(subjects.LOOPS)
+    newer = Position(str(info.created), 0, LAYOUT + 1)
+    await store.redis.set(POSITION, newer.encode())
+    projector = fresh(bus, objects, store)
+    with pytest.raises(LoopwrightError, match="replace it"):
+        await projector._begin()
+    assert await store.position() == newer
+
+
+async def test_projections_in_an_older_form_are_built_anew(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    info = await bus.js.stream_info(subjects.LOOPS)
+    await store.redis.set(POSITION, Position(str(info.created), 0, LAYOUT - 1).encode())
+    await store.redis.set("lw:view:stale", "{}")
+    async with projecting(bus, objects, store) as projector:
+        await reached(projector, await stream.add(ONE))
+        assert await store.redis.get("lw:view:stale") is None
+
+
+async def test_a_killed_store_comes_back_to_the_bytes_of_a_rebuild(
+    bus: Bus, stream: Stream, objects: Objects, store: Store, valkey: Server
+) -> None:
+    async with projecting(bus, objects, store) as projector:
+        for _ in range(3):
+            writing = asyncio.create_task(stream.add(ONE, BOTH))
+            valkey.kill()
+            valkey.start()
+            await reached(projector, await writing)
+        before = await dump(store.redis)
+        await store.redis.flushall()
+
+        async def equal() -> bool:
+            return await dump(store.redis) == before
+
+        await until(equal)
+
+
+async def test_a_killed_bus_is_waited_for(
+    bus: Bus, stream: Stream, objects: Objects, store: Store, nats_process: Server
+) -> None:
+    async with projecting(bus, objects, store) as projector:
+        await reached(projector, await stream.add(ONE))
+        nats_process.kill()
+        nats_process.start()
+
+        async def back() -> bool:
+            try:
+                return bool(await bus.js.stream_info(subjects.LOOPS))
+            except (nats.errors.Error, nats.js.errors.Error):
+                return False
+
+        await until(back)
+        await reached(projector, await stream.add(ONE))
+        assert await store.quarantined() == 0
+
+
+async def test_a_delivery_that_was_lost_is_noticed(bus: Bus, stream: Stream) -> None:
+    await stream.add(ONE)
+    async with reading(bus.js, 1) as reader:
+        await reader.subscription.fetch(1)
+        with pytest.raises(BusUnavailableError, match="delivery 2 came after 0"):
+            await reader.batch()
+
+
+async def test_the_last_delivery_that_was_lost_is_noticed(bus: Bus) -> None:
+    await bus.js.publish("loop.x.y", b"{}")
+    async with reading(bus.js, 1) as reader:
+        await reader.subscription.fetch(1)
+
+        async def noticed() -> bool:
+            try:
+                return bool(await reader.batch())
+            except BusUnavailableError as error:
+                return "sent 1 events" in str(error)
+
+        assert await until(noticed)
+
+
+async def test_a_reader_that_the_server_forgot_is_replaced(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    async with projecting(bus, objects, store) as projector:
+        await reached(projector, await stream.add(ONE))
+        for info in await bus.js.consumers_info(subjects.LOOPS):
+            if info.config.durable_name is None:
+                await bus.js.delete_consumer(subjects.LOOPS, info.name)
+        await reached(projector, await stream.add(ONE))
+
+
+async def test_an_event_without_its_payload_stops_its_loop_only(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    lost = new_loop_id()
+    stub = json.dumps({"dataref": "0" * 64}, separators=(",", ":")).encode()
+    next(stream.sequence)
+    await bus.js.publish(subjects.loop_event(lost, "loop_admitted"), stub)
+    seq = await stream.add(ONE)
+    async with projecting(bus, objects, store) as projector:
+        await Queries(projector).listen()
+        await reached(projector, seq)
+        assert "object store" in (await ask(bus, subjects.QUERY_LOOP, {"loop": lost}))["error"]
+        assert value(projector.metrics.quarantined) == 1
+
+
+async def test_a_query_waits_for_its_own_write(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    async with projecting(bus, objects, store) as projector:
+        await Queries(projector).listen()
+        await reached(projector, await stream.add(ONE))
+        (log,) = await stream.run(ONE)
+        wanted = {"loop": log.loop_id, "min_seq": log.seqs[-1]}
+        query = asyncio.create_task(ask(bus, subjects.QUERY_LOOP, wanted))
+        await stream.store(log)
+        assert (await query)["view"]["n"] == len(log.bodies) - 1
+
+
+async def test_a_wiped_store_is_not_taken_for_an_unknown_loop(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    (log,) = await stream.run(ONE)
+    async with projecting(bus, objects, store) as projector:
+        seq = await stream.store(log)
+        await reached(projector, seq)
+    await store.redis.flushall()
+    await Queries(projector).listen()
+    answer = await ask(bus, subjects.QUERY_LOOP, {"loop": log.loop_id, "min_seq": seq})
+    assert "projected up to 0" in answer["error"]
+
+
+async def test_a_query_that_waits_holds_up_no_other(
+    bus: Bus, objects: Objects, store: Store
+) -> None:
+    async with projecting(bus, objects, store) as projector:
+        await Queries(projector).listen()
+        far = {"loop": new_loop_id(), "min_seq": 99}
+        waiting = [asyncio.create_task(ask(bus, subjects.QUERY_LOOP, far)) for _ in range(5)]
+        await ask(bus, subjects.QUERY_LOOP, {"loop": new_loop_id()})
+        assert not any(task.done() for task in waiting)
+        answers = await asyncio.gather(*waiting)
+        assert all("99 is wanted" in answer["error"] for answer in answers)
+
+
+async def test_a_list_by_tenant_and_state_is_whole(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    mine = MemoryLog(new_loop_id(), stream.sequence)
+    mine.admit(model_goal(), tenant="mine")
+    await stream.store(mine)
+    seq = await stream.add(ONE, ONE, ONE)
+    async with projecting(bus, objects, store) as projector:
+        await Queries(projector).listen()
+        await reached(projector, seq)
+        query = {"tenant": "mine", "state": "admitted", "limit": 1}
+        answer = await ask(bus, subjects.QUERY_LOOPS, query)
+        assert [item["loop"] for item in answer["loops"]] == [mine.loop_id]
+        ended = await ask(bus, subjects.QUERY_LOOPS, {"tenant": "mine", "state": "ended"})
+        assert ended["loops"] == []
+
+
+async def test_an_answer_never_outgrows_a_message(
+    bus: Bus, stream: Stream, objects: Objects, store: Store
+) -> None:
+    logs = [MemoryLog(new_loop_id(), stream.sequence) for _ in range(60)]
+    for log in logs:
+        log.admit(model_goal(objective="x" * 20_000))
+    seq = await stream.store(*logs)
+    async with projecting(bus, objects, store) as projector:
+        await Queries(projector).listen()
+        await reached(projector, seq)
+        answer = await ask(bus, subjects.QUERY_LOOPS, {"limit": 500})
+        assert len(answer["loops"]) + answer["left_off"] == 60
+        assert answer["left_off"] > 0
+        large = json.dumps({"objective": "x" * 2_000_000})
+        await store.redis.set(view_key(logs[0].loop_id), large)
+        one = await ask(bus, subjects.QUERY_LOOP, {"loop": logs[0].loop_id})
+        assert "fit into a message" in one["error"]

@@ -210,6 +210,11 @@ def test_a_protected_path_may_be_read() -> None:
     assert isinstance(read_plan(text, ("file",), ("t*",)), Plan)
 
 
+def test_a_tool_without_a_path_has_none_to_check() -> None:
+    text = answer({"tool": "shell", "args": {"run": "true"}})
+    assert isinstance(read_plan(text, ("shell",), ("**",)), Plan)
+
+
 def test_a_plan_in_a_markdown_fence_is_read() -> None:
     assert isinstance(read_plan(f"```json\n{answer(write('x'))}\n```\n", ("file",), ()), Plan)
 

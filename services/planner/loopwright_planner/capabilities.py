@@ -14,7 +14,9 @@ from loopwright_planner.failures import Failure
 Format = Literal["json_schema", "json_object", "text"]
 CapField = Literal["max_tokens", "max_completion_tokens"]
 
-_LOWER: dict[Format, Format] = {"json_schema": "json_object", "json_object": "text"}
+#: From the fullest to the plainest.
+_FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "text")
+_CAPS: tuple[CapField, ...] = ("max_tokens", "max_completion_tokens")
 _REFUSALS = frozenset({400, 422, 500, 501})
 _ABOUT_FORMAT = (
     "response_format",
@@ -44,7 +46,7 @@ class Features:
         if self.cap == "max_tokens" and "max_completion_tokens" in said:
             return replace(self, cap="max_completion_tokens")
         if self.format != "text" and any(word in said for word in _ABOUT_FORMAT):
-            return replace(self, format=_LOWER[self.format])
+            return replace(self, format=_FORMATS[_FORMATS.index(self.format) + 1])
         return None
 
 
@@ -59,5 +61,9 @@ class Capabilities:
         return self._known.get(model, Features())
 
     def learn(self, model: str, features: Features) -> None:
-        """Ask this way from now on."""
-        self._known[model] = features
+        """Ask this way from now on, or plainer: a call that began earlier cannot lead up again."""
+        known = self.of(model)
+        self._known[model] = Features(
+            format=max(known.format, features.format, key=_FORMATS.index),
+            cap=max(known.cap, features.cap, key=_CAPS.index),
+        )

@@ -121,7 +121,7 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return max(0.0, seconds)
     try:
         at = parsedate_to_datetime(value) if value else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if at is None or at.tzinfo is None:
         return None

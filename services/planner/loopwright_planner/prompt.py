@@ -99,7 +99,7 @@ def _limits(situation: Situation) -> Iterator[str]:
 
 def _pinned(situation: Situation) -> str:
     goal = situation.goal
-    lines = ["Objective", goal.objective]
+    lines = ["Objective", goal.objective.strip()]
     if goal.constraints:
         lines += ["", "Constraints", *(f"- {item}" for item in goal.constraints)]
     if goal.verify.protected:
@@ -109,7 +109,7 @@ def _pinned(situation: Situation) -> str:
 
 def _user(pinned: str, blocks: list[Block], mark: str) -> str:
     fenced = "".join(block.fenced(mark) for block in blocks)
-    named = f"\nThe mark of data blocks in this message is {mark}.\n"
+    named = f"\n\nThe mark of data blocks in this message is {mark}.\n"
     return f"{pinned}{named}{fenced}\nPropose the plan for this iteration as one JSON object.\n"
 
 
@@ -121,9 +121,8 @@ def _fit(situation: Situation, room: int, bound: TokenBound) -> Iterator[Block]:
         if not block.text or allowed < min(MIN_BLOCK_TOKENS, bound(block.text)):
             continue
         kept = cut(block.text, allowed, bound)
-        if kept:
-            room -= fences + bound(kept)
-            yield Block(block.heading, block.name, kept)
+        room -= fences + bound(kept)
+        yield Block(block.heading, block.name, kept)
 
 
 def _blocks(situation: Situation) -> Iterator[tuple[Block, float]]:

@@ -17,6 +17,8 @@ from loopwright.workspace.paths import matches
 MAX_LISTED = 2000
 #: A file larger than this is listed, not shown.
 MAX_FILE_BYTES = 1_000_000
+#: Files whose texts are read at most; each is a look into git.
+MAX_READ = 64
 #: Texts that are read for a prompt, in bytes for each token that it may have.
 BYTES_PER_TOKEN = 4
 
@@ -106,7 +108,7 @@ async def _texts(
     spec = request.goal.planner
     left = spec.max_input_tokens * BYTES_PER_TOKEN if isinstance(spec, OpenAI) else 0
     texts = []
-    for path, size in candidates:
+    for path, size in candidates[:MAX_READ]:
         if left <= 0:
             break
         content = await workspaces.read(request.loop, revision, path)

@@ -8,16 +8,13 @@ store that is wiped, or restored from an old copy, comes back to the same bytes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import nats.errors
 import nats.js.errors
 import structlog
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from redis.exceptions import RedisError
 
@@ -25,21 +22,26 @@ from loopwright import subjects
 from loopwright.chain import decode_event, digest
 from loopwright.errors import LoopwrightError, UnreadableError
 from loopwright.loop import Loop
-from loopwright.objects import Objects
+from loopwright.objects import ObjectDamagedError, ObjectMissingError, Objects
 from loopwright.payloads import check_out
 from loopwright.service.bus import Bus
+from loopwright.service.cache import Cache
 from loopwright.service.intake import pause
-from loopwright_state.core import Writes, project
+from loopwright_state.core import LAYOUT, Known, Writes, project, quarantine
+from loopwright_state.reader import Reader, reading
 from loopwright_state.store import Position, Store
 
 log = structlog.get_logger()
 
-BATCH = 256
-FETCH_S = 0.5
-#: Between two tries while the bus or the store is away.
+#: Between two tries while the bus or the store is away, in seconds.
 RETRY_S = 0.5
-#: A reader that is not heard of any more is forgotten by the server after this.
-INACTIVE_S = 60.0
+#: Before the position is read again where another replica moved it, in seconds.
+AGAIN_S = 0.05
+#: Folded loops kept in memory; whatever is not there is read from the store.
+CACHED_LOOPS = 2_000
+#: A payload is stored before the event that refers to it, but a follower of the bus may lag:
+#: seconds before each new try to read one that is missing.
+MISSING_WAITS_S = (0.2, 0.5, 1.0)
 
 
 class StateMetrics:
@@ -62,9 +64,36 @@ class StateMetrics:
             "Times the projections were built anew",
             registry=registry,
         )
-        self.quarantined = Counter(
+        self.quarantined = Gauge(
             "loopwright_loops_quarantined", "Loops whose log cannot be read", registry=registry
         )
+
+
+@dataclass(slots=True)
+class Batch:
+    """What some events in a row come to."""
+
+    known: dict[str, Known]
+    """The loops as they are after the newest event."""
+    writes: Writes = field(default_factory=Writes)
+    broken: dict[str, str] = field(default_factory=dict)
+    """The loops that this batch quarantines, and why."""
+
+    def take(self, loop_id: str, seq: int, body: bytes | UnreadableError) -> None:
+        """Project one event; what it does to a loop, it does to that loop only."""
+        before = self.known[loop_id]
+        if before.quarantined is not None:
+            return
+        try:
+            loop, writes = _projected(before.loop, loop_id, seq, body)
+        except Exception as error:  # a fold that fails on one event fails on it for ever
+            why = str(error) if isinstance(error, UnreadableError) else repr(error)
+            self.broken[loop_id] = why
+            self.known[loop_id] = Known(before.loop, why)
+            self.writes.add(quarantine(before.loop, loop_id, seq, why))
+        else:
+            self.known[loop_id] = Known(loop)
+            self.writes.add(writes)
 
 
 @dataclass(slots=True)
@@ -79,116 +108,163 @@ class Projector:
     """Notified whenever the position has moved."""
     seq: int = 0
     healthy: bool = False
+    _last: int = 0
+    """The newest sequence that is known to be stored."""
+    _cache: Cache[str, Known] = field(default_factory=lambda: Cache(CACHED_LOOPS))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Project until stopped; a bus or store that is away is waited for."""
         while not stop.is_set():
+            wait = AGAIN_S
             try:
                 position = await self._begin()
-                async with self._reader(position) as subscription:
-                    self.healthy = True
-                    await self._follow(subscription, position, stop)
-            except (RedisError, LoopwrightError, nats.errors.Error, nats.js.errors.Error) as error:
+                if position is not None:
+                    async with reading(self.bus.js, position.seq + 1) as reader:
+                        await self._follow(reader, position, stop)
+            except (
+                RedisError,
+                LoopwrightError,
+                nats.errors.Error,
+                nats.js.errors.Error,
+                OSError,
+                TimeoutError,
+            ) as error:
                 log.warning("projection waits", error=f"{type(error).__name__}: {error}")
-            except (OSError, TimeoutError) as error:
-                log.warning("projection waits", error=f"{type(error).__name__}: {error}")
-            self.healthy = False
-            await pause(stop, RETRY_S)
+                self.healthy = False
+                wait = RETRY_S
+            self._forget()
+            await pause(stop, wait)
 
-    async def _begin(self) -> Position:
-        """The position to go on from; another stream, or one that is behind, means a rebuild."""
-        info = await self.bus.js.stream_info(subjects.LOOPS)
-        created = str(getattr(info, "created", ""))
+    async def _begin(self) -> Position | None:
+        """The position to go on from; None where another replica is at it, so look again.
+
+        The position is read before the stream: read after it, it could be ahead of what the
+        stream was, as if it were of another log.
+        """
         position = await self.store.position()
-        if position.stream == created and position.seq <= info.state.last_seq:
+        info = await self.bus.js.stream_info(subjects.LOOPS)
+        fresh = Position(str(info.created))
+        self._last = info.state.last_seq
+        if position.layout > LAYOUT:
+            raise LoopwrightError(
+                f"the projections have layout {position.layout}, this replica writes {LAYOUT}; "
+                "it leaves them to the newer replicas: replace it by that version"
+            )
+        if fresh.leads_to(position) and position.seq <= info.state.last_seq:
             return position
-        if position != Position():
-            log.warning("the projections are of another log; they are built anew")
-        await self.store.clear()
-        self.metrics.rebuilds.inc()
-        fresh = Position(created, 0)
-        await self.store.apply(Position(), fresh, [], {})
+        if not await self.store.clear(position, fresh):
+            return None
+        if self._last:
+            log.warning("the projections are built anew", found=position.encode(), log=fresh.stream)
+            self.metrics.rebuilds.inc()
         return fresh
 
-    @asynccontextmanager
-    async def _reader(self, position: Position) -> AsyncIterator[JetStreamContext.PullSubscription]:
-        """An ephemeral consumer from the position on."""
-        config = ConsumerConfig(
-            filter_subject="loop.>",
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=position.seq + 1,
-            ack_policy=AckPolicy.NONE,
-            inactive_threshold=INACTIVE_S,
-            mem_storage=True,
-        )
-        info = await self.bus.js.add_consumer(subjects.LOOPS, config)
-        assert info.name is not None
-        subscription = await self.bus.js.pull_subscribe_bind(
-            info.name, subjects.LOOPS, pending_msgs_limit=-1, pending_bytes_limit=-1
-        )
-        try:
-            yield subscription
-        finally:
-            await self._forget(subscription, info.name)
-
-    async def _forget(self, subscription: JetStreamContext.PullSubscription, consumer: str) -> None:
-        try:
-            await subscription.unsubscribe()
-            await self.bus.js.delete_consumer(subjects.LOOPS, consumer)
-        except (nats.errors.Error, nats.js.errors.Error, TimeoutError):
-            log.debug("the server will forget the reader by itself", consumer=consumer)
-
-    async def _follow(
-        self,
-        subscription: JetStreamContext.PullSubscription,
-        position: Position,
-        stop: asyncio.Event,
-    ) -> None:
-        """Batch after batch, until stopped or another replica has moved the position."""
-        await self._arrived(position.seq, 0)
+    async def _follow(self, reader: Reader, position: Position, stop: asyncio.Event) -> None:
+        """Batch after batch, until stopped or the store holds another history."""
+        await self._arrived(position, [])
+        self.metrics.quarantined.set(await self.store.quarantined())
+        self.healthy = True
+        messages: list[Msg] = []
         while not stop.is_set():
-            try:
-                messages = await subscription.fetch(BATCH, timeout=FETCH_S)
-            except TimeoutError:
+            messages = [
+                message
+                for message in messages or await reader.batch()
+                if message.metadata.sequence.stream > position.seq
+            ]
+            after = await self._advance(position, messages) if messages else None
+            if after is not None:
+                position, done = after, messages
                 messages = []
-            if not messages:  # nats-py gives none, or raises, as it comes
-                if await self.store.position() != position:
-                    return
+                await self._arrived(position, done)
                 continue
-            last = messages[-1].metadata
-            after = Position(position.stream, last.sequence.stream)
-            writes, quarantined = await self._project(messages)
-            if not await self.store.apply(position, after, writes, quarantined):
-                self.metrics.conflicts.inc()
+            found = await self.store.position()
+            if not position.leads_to(found):
                 return
-            position = after
-            await self._arrived(after.seq, last.num_pending)
+            if found != position:
+                position = found
+                self._forget()
+                await self._arrived(position, [])
 
-    async def _arrived(self, seq: int, pending: int) -> None:
-        self.metrics.position.set(seq)
-        self.metrics.lag.set(pending)
+    async def _advance(self, before: Position, messages: list[Msg]) -> Position | None:
+        """Write a batch; None where another replica was first."""
+        batch = await self._begun(before, dict.fromkeys(map(_loop_of, messages)))
+        if batch is not None:
+            for message in messages:
+                seq = message.metadata.sequence.stream
+                batch.take(_loop_of(message), seq, await self._body(message))
+            after = before.at(messages[-1].metadata.sequence.stream)
+            if await self.store.apply(before, after, batch.writes):
+                await self._written(batch)
+                return after
+        self.metrics.conflicts.inc()
+        return None
+
+    async def _begun(self, before: Position, ids: Iterable[str]) -> Batch | None:
+        """A batch on what these loops are at `before`; None if the store is elsewhere."""
+        known: dict[str, Known] = {}
+        missing: list[str] = []
+        for loop_id in ids:
+            cached = self._cache.get(loop_id)
+            if cached is None:
+                missing.append(loop_id)
+            else:
+                known[loop_id] = cached
+        if missing:
+            position, found = await self.store.known(missing)
+            if position != before:
+                return None
+            known |= found
+        return Batch(known)
+
+    async def _body(self, message: Msg) -> bytes | UnreadableError:
+        """The event's body; what can never be read is a value, so that it stops its loop only."""
+        for wait in (*MISSING_WAITS_S, None):
+            try:
+                return await check_out(message.data, self.objects)
+            except UnreadableError as error:
+                return error
+            except RecursionError:
+                return UnreadableError("a reference to a payload is nested too deeply")
+            except (ObjectMissingError, ObjectDamagedError) as error:
+                if wait is None:
+                    return UnreadableError(str(error))
+            await asyncio.sleep(wait)
+        raise AssertionError("the last try returns")
+
+    async def _written(self, batch: Batch) -> None:
+        """Remember what is in the store now; ended loops are not asked for again."""
+        for loop_id, known in batch.known.items():
+            if known.loop is not None and known.loop.ended is not None:
+                self._cache.drop(loop_id)
+            else:
+                self._cache.put(loop_id, known)
+        for loop_id, why in batch.broken.items():
+            log.warning("a loop cannot be read", loop=loop_id, why=why)
+        if batch.broken:
+            self.metrics.quarantined.set(await self.store.quarantined())
+
+    async def _arrived(self, position: Position, messages: list[Msg]) -> None:
+        if messages:
+            newest = messages[-1].metadata
+            self._last = max(self._last, newest.sequence.stream + newest.num_pending)
+        self.metrics.position.set(position.seq)
+        self.metrics.lag.set(max(0, self._last - position.seq))
         async with self.moved:
-            self.seq = seq
+            self.seq = position.seq
             self.moved.notify_all()
 
-    async def _project(self, messages: list[Msg]) -> tuple[list[Writes], dict[str, str]]:
-        """What a batch writes. A loop whose event cannot be folded is quarantined, alone."""
-        ids = dict.fromkeys(message.subject.split(".")[1] for message in messages)
-        loops: dict[str, Loop] = await self.store.loops(ids)
-        writes: list[Writes] = []
-        quarantined: dict[str, str] = {}
-        for message in messages:
-            loop_id = message.subject.split(".")[1]
-            try:
-                loops[loop_id], item = await self._one(message, loops.get(loop_id))
-                writes.append(item)
-            except UnreadableError as error:
-                if loop_id not in quarantined:
-                    self.metrics.quarantined.inc()
-                    log.warning("a loop cannot be read", loop=loop_id, why=str(error))
-                quarantined[loop_id] = str(error)
-        return writes, quarantined
+    def _forget(self) -> None:
+        """What is cached was true at a position that this replica wrote; elsewhere it may not."""
+        self._cache = Cache(CACHED_LOOPS)
 
-    async def _one(self, message: Msg, loop: Loop | None) -> tuple[Loop, Writes]:
-        body = await check_out(message.data, self.objects)
-        return project(loop, decode_event(body), message.metadata.sequence.stream, digest(body))
+
+def _projected(
+    before: Loop | None, loop_id: str, seq: int, body: bytes | UnreadableError
+) -> tuple[Loop, Writes]:
+    if isinstance(body, UnreadableError):
+        raise body
+    return project(before, loop_id, decode_event(body), seq, digest(body))
+
+
+def _loop_of(message: Msg) -> str:
+    return message.subject.split(".")[1]

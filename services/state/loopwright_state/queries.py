@@ -1,12 +1,18 @@
-"""Queries over NATS request/reply: one loop, or a list. A wrong query gets a sentence."""
+"""Queries over NATS request/reply: one loop, or a list. Whatever is asked, there is an answer.
+
+What is answered is read from the store together with the position that it was read at, so it
+does not matter which replica answers, nor how far that replica itself has come.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
+import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from pydantic import Field, ValidationError
@@ -16,14 +22,23 @@ from loopwright import subjects
 from loopwright.ids import LoopId
 from loopwright.loop import LoopState
 from loopwright.wire import Json, Written
-from loopwright_state.core import ALL, QUARANTINED, state_key, tenant_key, view_key
+from loopwright_state.core import ALL, state_key, tenant_key
 from loopwright_state.projector import Projector
+from loopwright_state.store import Snapshot
 
 log = structlog.get_logger()
 
 #: How long a query waits for the projections to reach its `min_seq`, in seconds.
 WAIT_S = 2.0
+#: Between two looks at the store while a query waits: another replica may be the one that moves it.
+LOOK_S = 0.1
 QUEUE = "state"
+#: Queries answered at a time; one that waits must not hold up the others.
+CONCURRENT = 256
+#: The server takes 1 MiB; nats-py loses an answer that is larger.
+ANSWER_BYTES = 768 * 1024
+#: Parts of a view that are for one loop, not for lists.
+DETAIL = ("checks", "history")
 
 
 class LoopQuery(Written):
@@ -36,16 +51,20 @@ class LoopQuery(Written):
 class LoopsQuery(Written):
     """The newest loops, of a tenant or in a state if that is given."""
 
-    tenant: str | None = None
-    state: LoopState | None = None
+    tenant: str | None = Field(default=None, max_length=200)
+    state: LoopState | Literal["quarantined"] | None = None
     limit: int = Field(default=50, ge=1, le=500)
 
 
-@dataclass(frozen=True, slots=True)
+Query = Callable[[bytes], Awaitable[dict[str, Json]]]
+
+
+@dataclass(slots=True)
 class Queries:
     """Answers from the projections."""
 
     projector: Projector
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def listen(self) -> None:
         """Answer from now on; replicas share the work."""
@@ -53,68 +72,93 @@ class Queries:
         await nc.subscribe(subjects.QUERY_LOOP, queue=QUEUE, cb=self._answering(self._loop))
         await nc.subscribe(subjects.QUERY_LOOPS, queue=QUEUE, cb=self._answering(self._loops))
 
-    def _answering(
-        self, query: Callable[[bytes], Awaitable[dict[str, Json]]]
-    ) -> Callable[[Msg], Awaitable[None]]:
-        async def respond(message: Msg) -> None:
-            if message.reply:
-                await message.respond(json.dumps(await self._safely(query, message.data)).encode())
+    def _answering(self, query: Query) -> Callable[[Msg], Awaitable[None]]:
+        async def received(message: Msg) -> None:
+            if not message.reply:
+                return
+            if len(self._running) >= CONCURRENT:
+                busy = f"this replica answers {CONCURRENT} queries at a time; ask again"
+                await _respond(message, {"error": busy})
+                return
+            task = asyncio.create_task(self._answer(query, message))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
-        return respond
+        return received
 
-    async def _safely(
-        self, query: Callable[[bytes], Awaitable[dict[str, Json]]], body: bytes
-    ) -> dict[str, Json]:
-        try:
-            return await query(body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "query"
-            return {"error": f"{where}: {first['msg']}"}
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("a query found no store", error=str(error))
-            return {
-                "error": "the projections cannot be read: Redis does not answer; loops go on "
-                "without it, and `loopwright log ID` reads the log itself"
-            }
+    async def _answer(self, query: Query, message: Msg) -> None:
+        await _respond(message, await _safely(query, message.data))
 
     async def _loop(self, body: bytes) -> dict[str, Json]:
         query = LoopQuery.model_validate_json(body)
-        if query.min_seq is not None and not await self._reached(query.min_seq):
-            behind = f"projected up to {self.projector.seq}, {query.min_seq} is wanted; ask again"
-            return {"view": None, "error": behind}
-        redis = self.projector.store.redis
-        raw, broken = await asyncio.gather(
-            redis.get(view_key(query.loop)), redis.hget(QUARANTINED, query.loop)
-        )
-        error = f"its log cannot be read: {_text(broken)}" if broken else None
-        return {"view": json.loads(raw) if raw else None, "error": error}
+        found = await self._at(query.loop, query.min_seq or 0)
+        if found.position.seq < (query.min_seq or 0):
+            so_far = f"projected up to {max(0, found.position.seq)}, {query.min_seq} is wanted"
+            return {"view": None, "error": f"{so_far}; ask again"}
+        broken = found.quarantined
+        error = f"its log cannot be read: {broken}" if broken is not None else None
+        return {"view": json.loads(found.view) if found.view else None, "error": error}
 
-    async def _reached(self, seq: int) -> bool:
+    async def _at(self, loop: str, seq: int) -> Snapshot:
+        """The loop at `seq` or later, or where the projections are when the time is over."""
         projector = self.projector
-        try:
-            async with asyncio.timeout(WAIT_S), projector.moved:
-                await projector.moved.wait_for(lambda: projector.seq >= seq)
-        except TimeoutError:
-            return False
-        return True
+        until = asyncio.get_running_loop().time() + WAIT_S
+        while True:
+            found = await projector.store.snapshot(loop)
+            left = until - asyncio.get_running_loop().time()
+            if found.position.seq >= seq or left <= 0:
+                return found
+            try:
+                async with asyncio.timeout(min(LOOK_S, left)), projector.moved:
+                    await projector.moved.wait()
+            except TimeoutError:
+                continue
 
     async def _loops(self, body: bytes) -> dict[str, Json]:
+        """The views without their details; `left_off` says how many did not fit in a message."""
         query = LoopsQuery.model_validate_json(body)
-        store = self.projector.store
-        ids = await store.newest(_index(query), query.limit)
-        raw = await store.redis.mget([view_key(loop) for loop in ids]) if ids else []
-        loops = [json.loads(item) for item in raw if item]
-        if query.tenant is not None:
-            loops = [item for item in loops if item["tenant"] == query.tenant]
-        return {"loops": loops, "error": None}
+        raw = await self.projector.store.views(_index(query), query.limit)
+        loops: list[Json] = []
+        size = 0
+        for item in raw:
+            view = {key: value for key, value in json.loads(item).items() if key not in DETAIL}
+            size += len(json.dumps(view)) + 2
+            if size > ANSWER_BYTES:
+                break
+            loops.append(view)
+        return {"loops": loops, "left_off": len(raw) - len(loops), "error": None}
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+async def _safely(query: Query, body: bytes) -> dict[str, Json]:
+    try:
+        return await query(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "query"
+        return {"error": f"{where}: {first['msg']}"}
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("a query found no store", error=str(error))
+        return {
+            "error": "the projections cannot be read: Redis does not answer; loops go on "
+            "without it, and `loopwright log ID` reads the log itself"
+        }
+    except Exception as error:
+        log.exception("unexpected fault in a query")
+        return {"error": f"the query failed unexpectedly ({type(error).__name__}); see the log"}
+
+
+async def _respond(message: Msg, answer: dict[str, Json]) -> None:
+    data = json.dumps(answer).encode()
+    if len(data) > ANSWER_BYTES:
+        too_large = f"the answer has {len(data)} bytes, {ANSWER_BYTES} fit into a message"
+        data = json.dumps({"error": f"{too_large}; `loopwright log ID` reads the log"}).encode()
+    try:
+        await message.respond(data)
+    except (nats.errors.Error, OSError) as error:
+        log.warning("a query could not be answered", error=str(error))
 
 
 def _index(query: LoopsQuery) -> str:
     if query.state is not None:
-        return state_key(query.state)
+        return state_key(query.state, query.tenant)
     return ALL if query.tenant is None else tenant_key(query.tenant)

@@ -1,25 +1,82 @@
-"""The projections' store: batches of writes with the stream position, in one transaction."""
+"""The projections' store: batches of writes with the stream position, in one transaction.
+
+Every write, a rebuild's deletions included, is guarded by a compare-and-set on the position, so
+whoever writes last knew what was there.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 
+import structlog
+from pydantic import ValidationError
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import WatchError
 
 from loopwright.loop import Loop
-from loopwright_state.core import ALL, POSITION, PREFIX, QUARANTINED, Writes, fold_key
+from loopwright_state.core import (
+    LAYOUT,
+    POSITION,
+    PREFIX,
+    QUARANTINED,
+    Known,
+    Writes,
+    fold_key,
+    view_key,
+)
+
+log = structlog.get_logger()
+
+#: `seq` of a position while old projections are being deleted.
+CLEARING = -1
+#: Keys deleted in one transaction.
+CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far the projections have come: in which stream, to which sequence."""
+    """How far the projections have come: in which stream, to which sequence, in which form."""
 
     stream: str = ""
     """The stream's time of creation: another stream of the same name is another log."""
     seq: int = 0
+    layout: int = LAYOUT
+
+    def at(self, seq: int) -> Position:
+        """The same log at another sequence."""
+        return replace(self, seq=seq)
+
+    def leads_to(self, other: Position) -> bool:
+        """Whether another replica can have come from here to `other`."""
+        return other.at(self.seq) == self and other.seq >= self.seq
+
+    def encode(self) -> str:
+        """As it is stored."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def decode_position(raw: bytes | str | None) -> Position:
+    """A stored position; what cannot be read is one of no log, so that it is replaced."""
+    if raw is None:
+        return Position()
+    try:
+        found = json.loads(raw)
+        return Position(str(found["stream"]), int(found["seq"]), int(found["layout"]))
+    except (ValueError, KeyError, TypeError):
+        return Position("unreadable", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One loop at one position."""
+
+    position: Position
+    view: bytes | None
+    quarantined: str | None
 
 
 class Store:
@@ -30,58 +87,124 @@ class Store:
 
     async def position(self) -> Position:
         """Where to go on from; kept with the data, so an old copy goes on from where it was."""
-        raw = await self.redis.get(POSITION)
-        return Position(**json.loads(raw)) if raw else Position()
+        return decode_position(await self.redis.get(POSITION))
 
-    async def loops(self, ids: Iterable[str]) -> dict[str, Loop]:
-        """Folded loops by id."""
+    async def known(self, ids: Iterable[str]) -> tuple[Position, dict[str, Known]]:
+        """What is projected of these loops, and the position at which that is so."""
         wanted = list(ids)
-        if not wanted:
-            return {}
-        found = await self.redis.mget([fold_key(loop) for loop in wanted])
-        return {
-            loop: Loop.model_validate_json(raw)
-            for loop, raw in zip(wanted, found, strict=True)
-            if raw is not None
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.get(POSITION)
+            pipe.mget([fold_key(loop) for loop in wanted])
+            pipe.hmget(QUARANTINED, wanted)
+            position, folds, broken = await pipe.execute()
+        found = {
+            loop: _known(loop, fold, why)
+            for loop, fold, why in zip(wanted, folds, broken, strict=True)
         }
+        return decode_position(position), found
 
-    async def apply(
-        self, before: Position, after: Position, writes: list[Writes], quarantined: dict[str, str]
-    ) -> bool:
+    async def snapshot(self, loop: str) -> Snapshot:
+        """One loop's view and the position that it was read at."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.get(POSITION)
+            pipe.get(view_key(loop))
+            pipe.hget(QUARANTINED, loop)
+            position, view, broken = await pipe.execute()
+        return Snapshot(decode_position(position), view, _reason(broken))
+
+    async def views(self, index: str, limit: int) -> list[bytes | str]:
+        """The views of an index, the newest loop first."""
+        ids = await self.redis.zrevrange(index, 0, limit - 1)
+        keys = [view_key(item.decode()) for item in ids if isinstance(item, bytes)]
+        return [raw for raw in await self.redis.mget(keys) if raw is not None] if keys else []
+
+    async def quarantined(self) -> int:
+        """How many loops cannot be read."""
+        return int(await self.redis.hlen(QUARANTINED))
+
+    async def apply(self, before: Position, after: Position, writes: Writes) -> bool:
         """Write a batch with its position, unless another replica was first: then False."""
         async with self.redis.pipeline(transaction=True) as pipe:
             await pipe.watch(POSITION)
-            raw = await pipe.get(POSITION)
-            if (Position(**json.loads(raw)) if raw else Position()) != before:
+            if decode_position(await pipe.get(POSITION)) != before:
                 return False
             pipe.multi()  # type: ignore[no-untyped-call]
-            values = {key: value for item in writes for key, value in item.values.items()}
-            if values:
-                pipe.mset(values)
-            for item in writes:
-                for key, member in item.removed.items():
-                    pipe.zrem(key, member)
-                for key, (member, score) in item.scores.items():
-                    pipe.zadd(key, {member: score})
-                for key, (name, value) in item.fields.items():
-                    pipe.hset(key, name, value)
-            for loop, why in quarantined.items():
-                pipe.hset(QUARANTINED, loop, why)
-            pipe.set(POSITION, json.dumps({"stream": after.stream, "seq": after.seq}))
-            try:
-                await pipe.execute()
-            except WatchError:
-                return False
+            _queue(pipe, writes)
+            pipe.set(POSITION, after.encode())
+            return await _execute(pipe)
+
+    async def clear(self, before: Position, fresh: Position) -> bool:
+        """Forget every projection and stand at `fresh`; False if another replica was first.
+
+        Meanwhile the position says so: nobody writes, and any replica goes on where one was lost.
+        """
+        marker = fresh.at(CLEARING)
+        if before != marker and not await self.apply(before, marker, Writes()):
+            return False
+        keys: list[bytes] = []
+        async for key in self.redis.scan_iter(match=f"{PREFIX}*", count=CHUNK):
+            if key != POSITION.encode():
+                keys.append(key)
+            if len(keys) >= CHUNK:
+                if not await self._delete(marker, keys):
+                    return False
+                keys = []
+        return await self._delete(marker, keys) and await self.apply(marker, fresh, Writes())
+
+    async def _delete(self, marker: Position, keys: list[bytes]) -> bool:
+        if not keys:
             return True
+        async with self.redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(POSITION)
+            if decode_position(await pipe.get(POSITION)) != marker:
+                return False
+            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.unlink(*keys)
+            return await _execute(pipe)
 
-    async def clear(self) -> None:
-        """Forget every projection, the position first: a crash half-way begins again."""
-        await self.redis.delete(POSITION)
-        keys = [key async for key in self.redis.scan_iter(match=f"{PREFIX}*", count=1000)]
-        for start in range(0, len(keys), 1000):
-            await self.redis.delete(*keys[start : start + 1000])
 
-    async def newest(self, index: str, limit: int) -> list[str]:
-        """Loop ids of an index, the newest first."""
-        found = await self.redis.zrevrange(index or ALL, 0, limit - 1)
-        return [item.decode() if isinstance(item, bytes) else str(item) for item in found]
+async def _execute(pipe: Pipeline) -> bool:
+    try:
+        await pipe.execute()
+    except WatchError:
+        return False
+    return True
+
+
+def _queue(pipe: Pipeline, writes: Writes) -> None:
+    """The writes as few commands: one for each key."""
+    if writes.values:
+        pipe.mset(writes.values)
+    added: dict[str, dict[str, float]] = defaultdict(dict)
+    removed: dict[str, list[str]] = defaultdict(list)
+    for (index, loop), score in writes.members.items():
+        if score is None:
+            removed[index].append(loop)
+        else:
+            added[index][loop] = score
+    for index, loops in removed.items():
+        pipe.zrem(index, *loops)
+    for index, scores in added.items():
+        pipe.zadd(index, scores)
+    for key, mapping in _by_key(writes.fields).items():
+        pipe.hset(key, mapping=mapping)  # type: ignore[arg-type]
+
+
+def _by_key(fields: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for (key, name), value in fields.items():
+        found[key][name] = value
+    return found
+
+
+def _known(loop: str, fold: bytes | None, broken: bytes | None) -> Known:
+    try:
+        return Known(Loop.model_validate_json(fold) if fold is not None else None, _reason(broken))
+    except ValidationError as error:
+        # Its next event cannot follow nothing, so it is quarantined; a rebuild mends it.
+        log.warning("a stored fold is damaged", loop=loop, faults=error.error_count())
+        return Known(None, _reason(broken))
+
+
+def _reason(raw: bytes | None) -> str | None:
+    return None if raw is None else str(json.loads(raw)["reason"])

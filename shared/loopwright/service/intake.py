@@ -75,6 +75,9 @@ class Intake:
                 task.add_done_callback(lambda _: free.release())
         if running:
             await asyncio.wait(running)
+        if subscription is not None and self.bus.nc.is_connected:
+            # Else closing the connection waits for messages that `fetch` has long taken out.
+            await subscription.unsubscribe()
 
     async def _deliver(self, message: Msg) -> None:
         deliveries = message.metadata.num_delivered or 1

@@ -19,8 +19,9 @@ SYSTEM = (
     "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/ca-certificates",
     "/etc/alternatives", "/etc/mime.types", "/etc/magic", "/etc/os-release", "/etc/debian_version",
 )  # fmt: skip
-#: Each command's own: DuckDB takes the lack of leave to read it for a fault of its own and aborts.
-#: The path is opened by the command's process itself, so it means no other's.
+#: The command's own: DuckDB takes the lack of leave to read it for a fault of its own and aborts.
+#: It means the process that is started and not its children, so DuckDB works as the command itself
+#: (as in the verifier's inspector) and not below a shell.
 OWN = ("/proc/self/cgroup",)
 #: Nothing else of /proc: it shows the command lines of all processes, and what programs need of it
 #: (/proc/self/fd behind /dev/stdout) are links, which Landlock lets be followed.
