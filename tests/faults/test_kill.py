@@ -23,9 +23,7 @@ def test_the_demo_is_achieved_though_a_part_is_killed(part: str, tmp_path: Path)
     with installation(tmp_path / "data") as here:
         loop = here.json("run", str(DEMO), "--detach")["loop"]
         for iteration in (2, 4):
-            wait_until(
-                lambda n=iteration: here.json("show", loop, code=None).get("iteration", 0) >= n
-            )
+            wait_until(partial(reached, here, loop, iteration))
             here.kill(part)
             wait_until(lambda: len(here.children()) == len(PARTS), 30)
         ended = here.json("watch", loop)

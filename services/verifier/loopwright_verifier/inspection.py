@@ -23,6 +23,8 @@ _PROGRAM = "loopwright_verifier.inspector"
 _CGROUP = tuple(path for path in (Path("/sys/fs/cgroup"),) if path.is_dir())
 #: Time of an inspector for all its checks, in seconds; it goes on behind one that takes longer.
 INSPECT_S = 60.0
+#: Address space that DuckDB reserves for two tables, used or not; it is told a smaller limit.
+MEMORY_BYTES = 4 * 1024**3
 #: All results of a goal's checks, at their largest.
 OUTPUT_BYTES = 2 * 1024 * 1024
 
@@ -56,7 +58,12 @@ class Inspection:
             readable=(*folders, package.parent, *_own_code(), *_CGROUP),
             env={"PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=CHECKS.dump_json(list(checks), by_alias=True),
-            limits=replace(limits, output_bytes=OUTPUT_BYTES, excerpt_bytes=2 * OUTPUT_BYTES),
+            limits=replace(
+                limits,
+                memory_bytes=max(limits.memory_bytes, MEMORY_BYTES),
+                output_bytes=OUTPUT_BYTES,
+                excerpt_bytes=2 * OUTPUT_BYTES,
+            ),
         )
         return await self.sandbox.run(command, stop=scene.stop)
 
