@@ -18,7 +18,7 @@ from loopwright.client import Client
 from loopwright.errors import LoopwrightError
 from loopwright.loop import Loop
 from loopwright.views import LoopView, view
-from loopwright_cli.render import ending, iteration_line, status_line
+from loopwright_cli.render import ending, heading, iteration_line, status_line
 from loopwright_cli.session import INFRASTRUCTURE, NOT_ACHIEVED, OK, Session, command, err, out
 
 #: How often the moving line is drawn anew, times a second.
@@ -45,6 +45,8 @@ class Progress:
             return
         for item in loop.history:
             if item.iteration > self.shown:
+                if not self.shown:
+                    out.print(heading())
                 self.shown = item.iteration
                 out.print(iteration_line(item), soft_wrap=True)
 

@@ -54,14 +54,21 @@ def outcome(view: LoopView) -> Text:
     return Text(text, style=style)
 
 
+def heading() -> Text:
+    """What the columns of the iterations' lines mean."""
+    return Text(
+        f"{'':>3}  {'plan':<22}  {'passed':<6} score    time  checks that turned", style=DIM
+    )
+
+
 def iteration_line(item: IterationSummary) -> Text:
     """One permanent line about an iteration: what was done, what it came to, what it cost."""
     line = Text(f"{item.iteration:>3}  ")
     line.append(f"{_short(item.rule or item.summary, 22):<22}  ")
     if item.executed:
-        line.append(f"{item.passed:>2}/{item.checks:<2} checks  {item.score or 0:.2f}  ")
+        line.append(f"{f'{item.passed}/{item.checks}':<6}  {item.score or 0:.2f}  ")
     else:
-        line.append(f"{'nothing kept':<18}", style=BAD)
+        line.append(f"{'nothing kept':<14}", style=BAD)
     line.append(f"{seconds(item.duration_s):>6}", style=DIM)
     if item.spent.tokens:
         line.append(f"  {item.spent.tokens} tok {usd(item.spent.cost_microusd)}", style=DIM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Coroutine
@@ -85,12 +86,18 @@ def session(data: Path | None, as_json: bool) -> Session:
 
 
 def command(words: str, place: Place) -> str:
-    """A command line for people, with --data only where it would not be found by itself."""
-    return (
-        f"loopwright {words}"
-        if place.root == data_folder(None)
-        else (f"loopwright {words} --data {place.root}")
-    )
+    """A command line that works as it stands, here: the program's path and --data if needed."""
+    data = "" if place.root == data_folder(None) else f" --data {place.root}"
+    return f"{_program()} {words}{data}"
+
+
+def _program() -> str:
+    """How this program can be called: by its name if that is on PATH, else by its path."""
+    here = Path(sys.argv[0]).absolute()
+    found = shutil.which("loopwright")
+    if here.name != "loopwright" or (found and Path(found).samefile(here)):
+        return "loopwright"
+    return str(here.relative_to(Path.cwd())) if here.is_relative_to(Path.cwd()) else str(here)
 
 
 def start_detached(place: Place, executors: int = 1) -> Runtime:

@@ -17,6 +17,7 @@ from loopwright.views import view
 from loopwright_cli.follow import finish, follow
 from loopwright_cli.render import (
     checks_table,
+    heading,
     iteration_line,
     loops_table,
     outcome,
@@ -86,6 +87,8 @@ def _show(state: Loop) -> None:
     if seen.detail:
         out.print(Text(seen.detail))
     out.print(Text(f"{spent(seen)}\n", style="dim"))
+    if seen.history:
+        out.print(heading())
     for item in seen.history:
         out.print(iteration_line(item), soft_wrap=True)
     if seen.checks:

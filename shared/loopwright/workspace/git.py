@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -36,6 +37,10 @@ _SETTINGS = {
     "core.logAllRefUpdates": "false",
     # Most of a workspace's life is writing; bundles come out about a tenth larger than at 6.
     "core.compression": "1",
+    # Looking for likenesses between large files took half a minute for 256 MiB.
+    "core.bigFileThreshold": "4m",
+    # What is imported stays in its pack: unpacking would be another process and a second deflate.
+    "fastimport.unpackLimit": "1",
     "gc.auto": "0",
     "maintenance.auto": "false",
     "pack.threads": "1",
@@ -126,7 +131,8 @@ class Git:
             ) from error
         finally:
             if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
 
     async def _check_version(self, folder: Path) -> None:
