@@ -8,6 +8,8 @@ import os
 import nats.errors
 import nats.js.errors
 import pytest
+from nats.js.object_store import ObjectStore
+
 from loopwright import subjects
 from loopwright.errors import BusUnavailableError
 from loopwright.objects import (
@@ -22,7 +24,6 @@ from loopwright.objects import (
     redeem,
 )
 from loopwright.service.bus import Bus
-from nats.js.object_store import ObjectStore
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from loopwright.ids import new_loop_id
 from loopwright.objects import MemoryObjects, ObjectDamagedError, ObjectMissingError, Objects
 from loopwright.workspace import Snapshot, WorkspaceError, Workspaces
@@ -31,6 +32,7 @@ from loopwright.workspace.errors import (
     WorkspaceTooLargeError,
 )
 from loopwright.workspace.git import Git
+from loopwright.workspace.locks import SHARED, held
 from loopwright.workspace.repository import blob_id
 from loopwright.workspace.threads import in_thread
 from loopwright.workspace.trees import TreeLimits, read_folder
@@ -831,15 +833,26 @@ async def test_many_processes_share_a_root(tmp_path: Path) -> None:
         )
         for number in range(4)
     ]  # fmt: skip
-    revisions = []
-    for process in processes:
-        out, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
-        revisions.append(out.decode().strip())
+    outputs = await asyncio.gather(*(process.communicate() for process in processes))
+    assert [process.returncode for process in processes] == [0] * 4, outputs
+    revisions = [out.decode().strip() for out, _ in outputs]
     assert revisions[0] == revisions[2] != revisions[1] == revisions[3]
     fresh = Workspaces(tmp_path / "fresh", FolderObjects(tmp_path / "objects"))
     assert await fresh.read(LOOP, revisions[0], "a") == b"0 3"
     assert not list((tmp_path / "shared" / "checkouts").iterdir())
+
+
+async def test_what_a_killed_import_left_is_no_obstacle(here: Workspaces, tmp_path: Path) -> None:
+    """Git marks a pack before it moves it into place; killed in between, it leaves the mark."""
+    first = await here.create(LOOP, {"a": "1"})
+    repository = tmp_path / "here" / "repositories" / LOOP
+    (repository / "refs" / "loopwright" / first.revision).unlink()
+    (pack,) = (repository / "objects" / "pack").glob("*.pack")
+    pack.unlink()
+    pack.with_suffix(".idx").unlink()
+    pack.with_suffix(".keep").touch()
+    assert await here.create(LOOP, {"a": "1"}) == first
+    assert pack.exists()
 
 
 async def test_the_least_recently_used_caches_are_evicted(here: Workspaces, tmp_path: Path) -> None:
@@ -849,7 +862,7 @@ async def test_the_least_recently_used_caches_are_evicted(here: Workspaces, tmp_
     for age, loop in enumerate(reversed(loops)):
         os.utime(folder / loop, (AT.timestamp() - age, AT.timestamp() - age))
     size = sum(p.lstat().st_size for p in (folder / loops[2]).rglob("*") if p.is_file())
-    async with here._in_use(loops[0]):
+    async with held(tmp_path / "here" / "locks" / loops[0], SHARED):
         assert await here.evict(size) == [loops[1], loops[2]]  # the oldest is in use
     await here.ls(loops[1], revisions[loops[1]])
     assert await here.evict(10**9) == []
@@ -878,7 +891,7 @@ async def test_a_checkout_left_by_a_crash_is_swept_and_a_held_one_is_not(
 async def test_a_workspace_locked_for_too_long_is_busy(
     here: Workspaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loopwright.workspace.workspaces.LOCK_S", 0.05)
+    monkeypatch.setattr("loopwright.workspace.locks.LOCK_S", 0.05)
     await here.create(LOOP, None)
     code = (
         "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); "

@@ -12,6 +12,7 @@ from loopwright.errors import StepError
 from loopwright.events import ExecutionRequested
 from loopwright.plan import ActionOutcome, Change, Outcome
 from loopwright.results import ExecutionFinished, StepFailed
+from loopwright.service.sandbox import limits_of
 from loopwright.service.step import Performed, Request
 from loopwright.tools import (
     TOOLS,
@@ -26,8 +27,8 @@ from loopwright.tools import (
 )
 from loopwright.workspace import Snapshot, WorkspaceError, Workspaces
 from loopwright_executor import files
-from loopwright_executor.commands import Commands, limits_of
-from loopwright_executor.core import NAMED_CHANGES, bounded, skipped, stops
+from loopwright_executor.commands import Commands
+from loopwright_executor.core import NAMED_CHANGES, TEXT_CHARS, bounded, skipped, stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ class ExecuteStep:
         for fault in action_faults(action, request.grant.tools, "action"):
             raise StepError("permission_denied", str(fault))
         args = TOOLS[action.tool].args.model_validate(action.args)
-        limits = limits_of(request.goal.limits, action.timeout or request.goal.limits.action_time)
+        timeout_s = action.timeout or request.goal.limits.action_time
+        limits = limits_of(request.goal.limits, timeout_s, excerpt_bytes=TEXT_CHARS)
         match args:
             case ShellArgs():
                 return await self.commands.shell(tree, args, limits, request.stop)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loopwright.errors import StepError
-from loopwright.goal import Limits as GoalLimits
 from loopwright.plan import ActionOutcome
 from loopwright.service.logs import Redactor
 from loopwright.service.sandbox import (
@@ -19,7 +18,6 @@ from loopwright.service.sandbox import (
     SandboxUnavailableError,
 )
 from loopwright.tools import PythonArgs, ShellArgs
-from loopwright_executor.core import TEXT_CHARS
 
 #: Where a command finds programs: the interpreter that runs the executor comes first.
 PATH = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
@@ -90,18 +88,3 @@ def _failure(completed: Completed) -> str:
     if completed.signal is not None:
         return f"ended by signal {completed.signal}"
     return "tool_failed"
-
-
-def limits_of(goal: GoalLimits, timeout_s: float) -> Limits:
-    """A goal's limits as the sandbox takes them, with an action's own wall-clock time."""
-    mib = 1024 * 1024
-    return Limits(
-        wall_s=timeout_s,
-        cpu_s=timeout_s,
-        memory_bytes=goal.memory_mb * mib,
-        processes=goal.processes,
-        file_bytes=goal.disk_mb * mib,
-        output_bytes=goal.output_kb * 1024,
-        excerpt_bytes=TEXT_CHARS,
-        disk_bytes=goal.disk_mb * mib,
-    )

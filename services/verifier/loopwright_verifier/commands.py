@@ -22,7 +22,7 @@ from pathlib import Path
 from loopwright.checks import CommandCheck, TestReportCheck
 from loopwright.goal import Limits as GoalLimits
 from loopwright.plan import CheckResult
-from loopwright.service.sandbox import Command, Completed, Limits, Sandbox
+from loopwright.service.sandbox import Command, Completed, Sandbox, limits_of
 from loopwright_verifier.core import EXCERPT_CHARS, result
 from loopwright_verifier.junit import (
     MAX_REPORT_BYTES,
@@ -86,7 +86,7 @@ class Commands:
             else:
                 argv = _pytest(check, scene, private, report)
                 env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those that are named, and no others
-            held_out = check.run is not None or _is_held_out(check, scene)
+            held_out = check.run is not None or _root(check, scene) == scene.held_out
             done = await self._run(
                 argv, scene, check.timeout, held_out=held_out, writable=private, env=env
             )
@@ -113,24 +113,9 @@ class Commands:
             writable=(scene.tree, *([writable] if writable else [])),
             readable=(shown,) if shown else (),
             env=variables,
-            limits=limits_of(scene.limits, timeout_s),
+            limits=limits_of(scene.limits, timeout_s, excerpt_bytes=EXCERPT_CHARS),
         )
         return await self.sandbox.run(command, stop=scene.stop)
-
-
-def limits_of(goal: GoalLimits, timeout_s: float) -> Limits:
-    """A goal's limits as the sandbox takes them."""
-    mib = 1024 * 1024
-    return Limits(
-        wall_s=timeout_s,
-        cpu_s=timeout_s,
-        memory_bytes=goal.memory_mb * mib,
-        processes=goal.processes,
-        file_bytes=goal.disk_mb * mib,
-        output_bytes=goal.output_kb * 1024,
-        excerpt_bytes=EXCERPT_CHARS,
-        disk_bytes=goal.disk_mb * mib,
-    )
 
 
 def _pytest(check: TestReportCheck, scene: Scene, private: Path, report: Path) -> tuple[str, ...]:
@@ -141,26 +126,29 @@ def _pytest(check: TestReportCheck, scene: Scene, private: Path, report: Path) -
     """
     ini = private / "pytest.ini"
     ini.write_text(PYTEST_INI, encoding="utf-8")
-    paths = [str(_test_path(path, scene)) for path in check.paths]
+    root = _root(check, scene)
+    paths = [str(root / path) for path in check.paths]
     return (
         sys.executable, "-P", "-m", "pytest",
-        "-c", str(ini), "--rootdir", str(scene.tree), "-o", f"pythonpath={scene.tree}",
+        "-c", str(ini), "--rootdir", str(root), "--confcutdir", str(root),
+        "-o", f"pythonpath={scene.tree}",
         "-p", "no:cacheprovider", "--import-mode=importlib", "-p", "xdist.plugin", "-n", "1",
         "--max-worker-restart=0", "-q", "--no-header", "--tb=short", f"--junitxml={report}",
         *paths,
     )  # fmt: skip
 
 
-def _test_path(path: str, scene: Scene) -> Path:
-    """A test file from the held-out folder if it is there, else from the workspace."""
-    if scene.held_out is not None and (scene.held_out / path).exists():
-        return scene.held_out / path
-    return scene.tree / path
-
-
-def _is_held_out(check: TestReportCheck, scene: Scene) -> bool:
-    held_out = scene.held_out
-    return held_out is not None and any((held_out / path).exists() for path in check.paths)
+def _root(check: TestReportCheck, scene: Scene) -> Path:
+    """Where the tests are: in the held-out folder if they are there, else in the workspace."""
+    if scene.held_out is None:
+        return scene.tree
+    hidden = [path for path in check.paths if (scene.held_out / path).exists()]
+    if hidden and len(hidden) < len(check.paths):
+        raise ValueError(
+            f"{', '.join(hidden)} of `paths` are held out and the others are not; "
+            "make two checks of it"
+        )
+    return scene.held_out if hidden else scene.tree
 
 
 def _read(report: Path) -> bytes | None:

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from loopwright.checks import FileCheck, JsonSchemaCheck, RegexCheck, TableCheck
 from loopwright.plan import CheckResult
-from loopwright.service.sandbox import Command, Completed, Sandbox
-from loopwright_verifier.commands import PATH, Scene, limits_of
+from loopwright.service.sandbox import Command, Completed, Sandbox, limits_of
+from loopwright_verifier.commands import PATH, Scene
 from loopwright_verifier.core import result
 from loopwright_verifier.inspector import CHECKS
 
@@ -48,7 +48,7 @@ class Inspection:
         return results
 
     async def _inspect(self, checks: Sequence[ContentCheck], scene: Scene) -> Completed:
-        limits = limits_of(scene.limits, INSPECT_S)
+        limits = limits_of(scene.limits, INSPECT_S, excerpt_bytes=2 * OUTPUT_BYTES)
         folders = (scene.tree, *([scene.held_out] if scene.held_out else []))
         package = Path(__file__).parent
         command = Command(
@@ -62,7 +62,6 @@ class Inspection:
                 limits,
                 memory_bytes=max(limits.memory_bytes, MEMORY_BYTES),
                 output_bytes=OUTPUT_BYTES,
-                excerpt_bytes=2 * OUTPUT_BYTES,
             ),
         )
         return await self.sandbox.run(command, stop=scene.stop)

@@ -220,7 +220,7 @@ def _multiset(table: Table, other: Table) -> list[str]:
 def _agree(a: str | None, b: str | None, tolerance: float) -> bool:
     if a == b:
         return True
-    if a is None or b is None:
+    if a is None or b is None or not tolerance:
         return False
     try:
         return abs(float(a) - float(b)) <= tolerance

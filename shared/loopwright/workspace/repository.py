@@ -2,7 +2,7 @@
 
 Nothing here follows from what lies in a tree: contents go in by `fast-import` and come out by
 `cat-file`, so git sees no ignore file, no attribute and no `.git` of the workspace. Many processes
-may use one repository at the same time: git adds objects atomically and none is ever taken away.
+may use one repository at the same time: objects are added atomically and none is ever taken away.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import IO, Literal
 
 from loopwright.workspace.errors import GitFailedError, WorkspaceDamagedError, WorkspaceError
 from loopwright.workspace.git import Git
+from loopwright.workspace.locks import ALONE, held
 from loopwright.workspace.paths import check_path
 from loopwright.workspace.threads import in_thread
 from loopwright.workspace.trees import MODES, Item, Meter, TreeLimits, write_items
@@ -128,16 +129,21 @@ class Repository:
             changes = await in_thread(_write_blobs, stream, items, before)
             if parent and not changes:
                 return Snapshot(parent, parent)
-            # Imports may run side by side, and fast-import cannot do without a reference.
-            ref = f"refs/imports/{secrets.token_hex(8)}"
-            stream.write(_commit_command(ref, parent, message, at, changes))
+            stream.write(_commit_command(parent, message, at, changes))
             stream.seek(0)
-            out = await self._git.run(
-                self._dir, "fast-import", "--quiet", "--done", "--date-format=raw", stdin=stream
-            )
-        (self._dir / ref).unlink()
+            out = await self._import(stream)
         changed = tuple(sorted((c.change for c in changes), key=lambda change: change.path))
         return Snapshot(check_revision(out.decode().strip()), parent, changed)
+
+    async def _import(self, stream: IO[bytes]) -> bytes:
+        """Run fast-import, one at a time: two with the same content would meet in one file."""
+        async with held(self._dir / "import.lock", ALONE):
+            for left in (self._dir / "objects" / "pack").glob("*.keep"):
+                left.unlink()  # by a crash, and the same import would stumble over it
+            return await self._git.run(
+                self._dir, "fast-import", "--quiet", "--force", "--done", "--date-format=raw",
+                stdin=stream,
+            )  # fmt: skip
 
     async def write(self, entries: Iterable[Entry], to: Path) -> None:
         """Write entries of a revision into an empty folder."""
@@ -253,13 +259,13 @@ def _write_blobs(
 
 
 def _commit_command(
-    ref: str, parent: str | None, message: str, at: datetime, edits: Iterable[_Edit]
+    parent: str | None, message: str, at: datetime, edits: Iterable[_Edit]
 ) -> bytes:
     if at.tzinfo is None:
         raise ValueError(f"{at} has no time zone")
     text = message.replace("\0", "").encode(errors="replace") + b"\n"
     lines = [
-        f"commit {ref}".encode(),
+        b"commit refs/imports/last",  # fast-import cannot do without a reference
         b"mark :1",
         f"committer {AUTHOR} {int(at.astimezone(UTC).timestamp())} +0000".encode(),
         b"data %d" % len(text),

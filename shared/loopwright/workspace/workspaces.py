@@ -7,27 +7,25 @@ anybody hears of it, so any host can take the next step.
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import os
 import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, time
+from time import time
 
 from loopwright.errors import LoopwrightError
 from loopwright.ids import LOOP_ID_PATTERN, is_loop_id
 from loopwright.objects import ObjectDamagedError, ObjectMissingError, Objects
 from loopwright.workspace.errors import (
     RevisionMissingError,
-    WorkspaceBusyError,
     WorkspaceDamagedError,
     WorkspaceError,
 )
 from loopwright.workspace.git import Git
+from loopwright.workspace.locks import ALONE, SHARED, held, lock_file, try_lock
 from loopwright.workspace.paths import matches
 from loopwright.workspace.repository import (
     Entry,
@@ -38,7 +36,7 @@ from loopwright.workspace.repository import (
 )
 from loopwright.workspace.restore import differences, mend
 from loopwright.workspace.threads import in_thread
-from loopwright.workspace.trees import TreeLimits, read_files, read_folder, remove_tree
+from loopwright.workspace.trees import TreeLimits, opened, read_files, read_folder, remove_tree
 
 #: Every so many revisions the bundle is a whole one, so that a new host needs few of them.
 WHOLE_EVERY = 16
@@ -48,10 +46,6 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 #: A diff for people is cut here.
 DIFF_BYTES = 256 * 1024
-
-#: Seconds to wait for an eviction, which holds a workspace for a moment, and between looks.
-LOCK_S = 30.0
-_LOOK_S = 0.02
 
 #: A checkout that nobody holds and that is older than this many seconds was left by a crash.
 _LEFT_S = 60.0
@@ -239,7 +233,7 @@ class Workspaces:
         for revision in revisions:
             check_revision(revision)
         self._make_folders()
-        async with self._in_use(loop):
+        async with held(self._lock(loop), SHARED):  # only an eviction takes it alone
             folder = self._repository(loop)
             repository = Repository(folder, self._git, self._limits)
             await repository.make()
@@ -248,40 +242,15 @@ class Workspaces:
                 await self._fetch(repository, loop, revision)
             yield repository
 
-    @asynccontextmanager
-    async def _in_use(self, loop: str) -> AsyncIterator[None]:
-        """Share the loop's lock; only an eviction takes it alone, and only for a moment."""
-        until = monotonic() + LOCK_S
-        with self._lock_file(loop) as file:
-            while not _locked(file, fcntl.LOCK_SH):
-                if monotonic() > until:
-                    raise WorkspaceBusyError(
-                        f"loop {loop}: its workspace in {self._root} is locked by another process "
-                        f"for more than {LOCK_S:g} s"
-                    )
-                await asyncio.sleep(_LOOK_S)
-            yield
-
-    @contextmanager
-    def _lock_file(self, loop: str) -> Iterator[int]:
-        file = os.open(self._root / "locks" / loop, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            yield file
-        finally:
-            os.close(file)  # and with it the lock
-
     @contextmanager
     def _place(self) -> Iterator[Path]:
         """A fresh folder that a sandboxed command, of another user, can pass through."""
         self._make_folders()
         place = Path(tempfile.mkdtemp(prefix="tree-", dir=self._root / "checkouts"))
         place.chmod(0o711)
-        held = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            _locked(held, fcntl.LOCK_EX)
+        with opened(place) as folder:
+            try_lock(folder, ALONE)
             yield place
-        finally:
-            os.close(held)
 
     def _make_folders(self) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
@@ -291,6 +260,9 @@ class Workspaces:
                 folder.mkdir(exist_ok=True)
                 folder.chmod(mode)
 
+    def _lock(self, loop: str) -> Path:
+        return self._root / "locks" / loop
+
     def _repository(self, loop: str) -> Path:
         return self._root / "repositories" / loop
 
@@ -299,8 +271,9 @@ class Workspaces:
         self._sweep()
         caches = [p for p in (self._root / "repositories").iterdir() if is_loop_id(p.name)]
         sizes = {path: _bytes_below(path) for path in caches}
+        used = {path: _changed_at(path) for path in caches}
         left, gone = sum(sizes.values()), []
-        for path in sorted(caches, key=lambda path: path.stat().st_mtime):
+        for path in sorted(caches, key=lambda path: used[path]):
             if left > keep_bytes and self._drop(path):
                 left -= sizes[path]
                 gone.append(path.name)
@@ -308,8 +281,8 @@ class Workspaces:
 
     def _drop(self, cache: Path) -> bool:
         """Remove a cache unless it is in use; others see it whole or not at all."""
-        with self._lock_file(cache.name) as file:
-            if not _locked(file, fcntl.LOCK_EX):
+        with lock_file(self._lock(cache.name)) as file:
+            if not try_lock(file, ALONE) or not cache.exists():
                 return False
             trash = Path(tempfile.mkdtemp(prefix="evicted-", dir=self._root / "checkouts"))
             cache.rename(trash / "cache")
@@ -318,14 +291,11 @@ class Workspaces:
 
     def _sweep(self) -> None:
         for place in (self._root / "checkouts").iterdir():
-            if time() - place.stat().st_mtime < _LEFT_S:
+            if time() - _changed_at(place) < _LEFT_S:
                 continue
-            held = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                if _locked(held, fcntl.LOCK_EX):
+            with suppress(FileNotFoundError), opened(place) as folder:
+                if try_lock(folder, ALONE):
                     remove_tree(place)
-            finally:
-                os.close(held)
 
 
 def _change(before: Entry | None, after: Entry | None) -> PathChange | None:
@@ -336,21 +306,22 @@ def _change(before: Entry | None, after: Entry | None) -> PathChange | None:
     return None if before == after else PathChange(after.path, "modified", after.bytes)
 
 
-def _locked(file: int, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _bytes_below(folder: Path) -> int:
-    return sum(
-        (Path(where) / name).lstat().st_size
-        for where, _, names in os.walk(folder)
-        for name in names
-        if (Path(where) / name).exists()
-    )
+    """About how much a folder takes; its files may go while they are counted."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(where, name).lstat().st_size
+    return total
+
+
+def _changed_at(path: Path) -> float:
+    """When a folder was last used; now, if it has just gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time()
 
 
 def _lost(loop: str, revision: str, error: LoopwrightError) -> WorkspaceError:

@@ -9,6 +9,7 @@ from loopwright.service.sandbox.command import (
     Limits,
     SandboxUnavailableError,
 )
+from loopwright.service.sandbox.goal_limits import limits_of
 from loopwright.service.sandbox.probe import Probe, choose, probe
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Sandbox",
     "SandboxUnavailableError",
     "choose",
+    "limits_of",
     "make_root",
     "probe",
 ]
