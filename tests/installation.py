@@ -71,7 +71,8 @@ class Installation:
         for pid in descendants(self.runtime()["pid"]):
             argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             name = argv[2].removeprefix("loopwright_") if argv[1:2] == ["-m"] else argv[0]
-            found[Path(name).name.removesuffix("-server")] = pid
+            program = Path(name.split(" ")[0]).name  # some servers write more into their title
+            found[program.removesuffix("-server")] = pid
         return found
 
     def kill(self, name: str) -> None:

@@ -142,10 +142,10 @@ def fail(session: Session, error: LoopwrightError) -> NoReturn:
         else:
             err.print("[bold red]The goal is invalid.[/]")
             for fault in error.faults:
-                err.print(f"  {fault}", markup=False)
+                err.print(f"  {fault}", markup=False, soft_wrap=True)
         raise typer.Exit(INVALID)
     if session.as_json:
         session.emit({"error": str(error)})
     else:
-        err.print(str(error), markup=False, style="red")
+        err.print(str(error), markup=False, style="red", soft_wrap=True)
     raise typer.Exit(INFRASTRUCTURE)

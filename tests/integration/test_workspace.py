@@ -842,6 +842,25 @@ async def test_many_processes_share_a_root(tmp_path: Path) -> None:
     assert not list((tmp_path / "shared" / "checkouts").iterdir())
 
 
+async def test_a_killed_process_leaves_nothing_half_done(tmp_path: Path) -> None:
+    """Killed at many moments of its work; the next one on the same root gets to the end."""
+    (tmp_path / "objects").mkdir()
+    argv = [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(tmp_path), LOOP, "0"]
+    for tenths in range(4, 10):
+        process = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.DEVNULL)
+        try:
+            async with asyncio.timeout(tenths / 10):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    done = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE)
+    out, _ = await done.communicate()
+    assert done.returncode == 0
+    fresh = Workspaces(tmp_path / "fresh", FolderObjects(tmp_path / "objects"))
+    assert await fresh.read(LOOP, out.decode().strip(), "a") == b"0 3"
+
+
 async def test_what_a_killed_import_left_is_no_obstacle(here: Workspaces, tmp_path: Path) -> None:
     """Git marks a pack before it moves it into place; killed in between, it leaves the mark."""
     first = await here.create(LOOP, {"a": "1"})

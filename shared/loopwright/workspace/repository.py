@@ -129,9 +129,13 @@ class Repository:
             changes = await in_thread(_write_blobs, stream, items, before)
             if parent and not changes:
                 return Snapshot(parent, parent)
-            stream.write(_commit_command(parent, message, at, changes))
+            # Fast-import cannot do without a reference; a name used twice could still be locked
+            # by a process that was killed.
+            ref = f"refs/imports/{secrets.token_hex(8)}"
+            stream.write(_commit_command(ref, parent, message, at, changes))
             stream.seek(0)
             out = await self._import(stream)
+        (self._dir / ref).unlink()
         changed = tuple(sorted((c.change for c in changes), key=lambda change: change.path))
         return Snapshot(check_revision(out.decode().strip()), parent, changed)
 
@@ -141,7 +145,7 @@ class Repository:
             for left in (self._dir / "objects" / "pack").glob("*.keep"):
                 left.unlink()  # by a crash, and the same import would stumble over it
             return await self._git.run(
-                self._dir, "fast-import", "--quiet", "--force", "--done", "--date-format=raw",
+                self._dir, "fast-import", "--quiet", "--done", "--date-format=raw",
                 stdin=stream,
             )  # fmt: skip
 
@@ -259,13 +263,13 @@ def _write_blobs(
 
 
 def _commit_command(
-    parent: str | None, message: str, at: datetime, edits: Iterable[_Edit]
+    ref: str, parent: str | None, message: str, at: datetime, edits: Iterable[_Edit]
 ) -> bytes:
     if at.tzinfo is None:
         raise ValueError(f"{at} has no time zone")
     text = message.replace("\0", "").encode(errors="replace") + b"\n"
     lines = [
-        b"commit refs/imports/last",  # fast-import cannot do without a reference
+        f"commit {ref}".encode(),
         b"mark :1",
         f"committer {AUTHOR} {int(at.astimezone(UTC).timestamp())} +0000".encode(),
         b"data %d" % len(text),

@@ -1,0 +1,87 @@
+"""What the documents say is so: their goals are valid and run, their commands exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from installation import ROOT, Installation, installation
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs/goals.md"]
+TEMPLATES = sorted((ROOT / "cli/loopwright_cli/templates").glob("*.yaml"))
+
+
+def goals(document: Path) -> list[str]:
+    """The whole goals that a document shows."""
+    blocks = re.findall(r"```yaml\n(.*?)```", document.read_text(), re.DOTALL)
+    return [block for block in blocks if block.startswith("version:")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_goals_of_a_document_are_achieved(document: Path, tmp_path: Path) -> None:
+    shown = goals(document)
+    assert shown
+    with installation(tmp_path / "data") as here:
+        for text in shown:
+            path = tmp_path / "goal.yaml"
+            path.write_text(text)
+            assert here.json("run", str(path))["outcome"] == "achieved"
+
+
+def test_init_writes_a_goal_for_each_kind_that_is_valid_and_runs(tmp_path: Path) -> None:
+    with installation(tmp_path / "data") as here:
+        for kind in ("command", "data", "code"):
+            path = tmp_path / f"{kind}.yaml"
+            assert here.run("init", str(path), "--kind", kind).returncode == 0
+            assert here.json("validate", str(path))["valid"]
+            if kind != "code":
+                assert here.json("run", str(path))["outcome"] == "achieved"
+        again = here.run("init", str(path))
+        assert again.returncode == 2
+        assert "exists already" in again.stderr
+
+
+def test_every_command_that_a_document_names_exists() -> None:
+    helped = Installation(ROOT).run("--help").stdout
+    exists = set(re.findall(r"^│ ([a-z-]+) ", helped, re.MULTILINE))
+    assert len(exists) >= 15
+    for document in [*DOCUMENTS, *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/*/README.md")]:
+        named = re.findall(r"(?:bin/|    |`)loopwright ([a-z][a-z-]+)", document.read_text())
+        assert set(named) <= exists, document
+
+
+def test_every_make_target_that_a_document_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        named = re.findall(
+            r"^    make ([a-z-]+)|`make ([a-z-]+)", document.read_text(), re.MULTILINE
+        )
+        assert {a or b for a, b in named} <= targets, document
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*TEMPLATES, *ROOT.glob("examples/*/goal.yaml")],
+    ids=lambda path: path.stem + path.parent.name,
+)
+def test_goal_files_are_valid_under_the_published_schema(path: Path) -> None:
+    schema = json.loads((ROOT / "docs/contract/goal.json").read_text())
+    Draft202012Validator(schema).validate(yaml.safe_load(path.read_text()))
+
+
+def test_a_wrong_goal_is_refused_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "goal.yaml"
+    path.write_text("name: x\nobjectve: y\n")
+    here = Installation(tmp_path / "data")
+    refused = here.run("run", str(path))
+    assert refused.returncode == 2
+    assert "line 2: objectve" in refused.stderr
+    assert "did you mean `objective`" in refused.stderr
+    assert not (here.data / "runtime.json").exists()
+    faults = here.json("validate", str(path), code=2)["faults"]
+    assert {fault["path"] for fault in faults} >= {"objectve", "planner", "verify"}
