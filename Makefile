@@ -1,6 +1,6 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check format contract clean simulate mutants
+.PHONY: help setup demo down test check format contract clean simulate mutants isolated
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,13 @@ simulate: setup ## Simulated worlds: SEEDS=1000, or SEED=n to replay one
 
 mutants: setup ## Take each guard out; the simulation must notice
 	@cd tests && ../$(BIN)/python -m simulation.mutants
+
+isolated: setup ## Import each member with nothing installed but what it declares
+	@for member in coordinator planner executor verifier state; do \
+		UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv run --quiet --isolated --no-dev --package loopwright-$$member \
+			python -c "import loopwright_$$member.__main__" || exit 1; done
+	@$(BIN)/uv run --quiet --isolated --no-dev --package loopwright-cli python -c "import loopwright_cli.__main__"
+	@$(BIN)/uv run --quiet --isolated --no-dev --package loopwright python -c "import loopwright.client, loopwright.files, loopwright.audit"
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format .

@@ -66,7 +66,7 @@ def test_a_fault_is_at_its_line_and_says_what_is_allowed(
 
 def test_several_faults_come_at_once(tmp_path: Path) -> None:
     text = GOAL.replace("name: greeting", "name: 3").replace("kind: file", "kind: fiel")
-    assert [fault.line for fault in faults(tmp_path, text)] == [2, 13]
+    assert {2, 13} <= {fault.line for fault in faults(tmp_path, text)}
 
 
 @pytest.mark.parametrize(
