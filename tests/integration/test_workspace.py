@@ -38,7 +38,7 @@ from loopwright.workspace.threads import in_thread
 from loopwright.workspace.trees import TreeLimits, read_folder
 from loopwright.workspace.workspaces import WHOLE_EVERY
 
-LOOP = new_loop_id()
+LOOP = "01JQZZZZZZZZZZZZZZZZZZZZZZ"
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 NOWHERE = "0" * 40
 
