@@ -88,12 +88,13 @@ class Runtime:
 
 
 def process_start(pid: int) -> float | None:
-    """When a process began, in clock ticks since boot; None if there is none."""
+    """When a process began, in clock ticks since boot; None if none runs (a zombie does not)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    return float(stat.rsplit(")", 1)[1].split()[19])
+    state, *fields = stat.rsplit(")", 1)[1].split()
+    return None if state in ("Z", "X") else float(fields[18])
 
 
 def save(place: Place, runtime: Runtime) -> None:
