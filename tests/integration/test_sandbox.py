@@ -458,6 +458,39 @@ async def test_a_workspace_behind_a_closed_folder_is_reached(tmp_path: Path) -> 
     assert "hidden" not in done.stdout.text()
 
 
+IN_A_CHROOT = """
+import asyncio, os, sys
+from pathlib import Path
+from loopwright.service.sandbox import Command, LandlockSandbox
+from loopwright.service.sandbox.inside import kernel
+
+root = Path(sys.argv[1])
+kernel.private_mounts()
+for path in Path("/").iterdir():
+    if path.is_symlink():
+        (root / path.name).symlink_to(os.readlink(path))
+    elif path.is_dir():
+        (root / path.name).mkdir()
+        kernel.mount(str(path), str(root / path.name), None, 4096 | 16384)
+os.chroot(root)
+os.chdir("/")
+workspace = Path("/closed/workspace")
+workspace.mkdir(parents=True)
+workspace.parent.chmod(0o700)
+done = asyncio.run(LandlockSandbox().run(Command(("pwd",), workspace, (workspace,))))
+print(done.exit_code, done.stdout.text(), done.stderr.text())
+"""
+
+
+@as_root
+def test_a_workspace_behind_a_closed_folder_is_reached_in_a_chroot(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    argv = [sys.executable, "-c", IN_A_CHROOT, str(root)]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.stdout.split() == ["0", "/closed/workspace"], done.stdout + done.stderr
+
+
 def test_a_root_for_workspaces_can_be_passed_and_not_listed(tmp_path: Path) -> None:
     folder = make_root(tmp_path / "a" / "b")
     assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [0o711, 0o711]

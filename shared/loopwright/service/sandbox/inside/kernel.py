@@ -16,6 +16,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _SECCOMP_MODE_FILTER = 2
 _CLONE_NEWNS = 0x00020000
+_MS_REC, _MS_PRIVATE = 16384, 1 << 18
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_PATH_BENEATH = 1
 #: _LINUX_CAPABILITY_VERSION_3, whose sets have 64 bits.
@@ -109,8 +110,22 @@ def landlock_restrict(ruleset: int) -> None:
 
 
 def private_mounts() -> None:
-    """Leave the machine's mount namespace: mounts made from here on are seen by no one else."""
+    """Leave the machine's mount namespace: mounts made from here on are seen by no one else.
+
+    In a chroot, "/" is not the top of a mount, and only that can be made private: so step to the
+    namespace's own root, which is where setns leads, and back.
+    """
     _checked(int(_libc.unshare(ctypes.c_int(_CLONE_NEWNS))), "unshare")
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mine = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _checked(int(_libc.setns(ctypes.c_int(mine), ctypes.c_int(_CLONE_NEWNS))), "setns")
+        mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+        os.fchdir(root)
+        os.chroot(".")
+    finally:
+        os.close(root)
+        os.close(mine)
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:

@@ -13,7 +13,7 @@ import stat
 
 from . import kernel
 
-_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
+_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC = 2, 4, 4096, 16384
 
 
 def reveal(paths: list[str]) -> None:
@@ -27,7 +27,6 @@ def reveal(paths: list[str]) -> None:
         return
     try:
         kernel.private_mounts()
-        kernel.mount("none", "/", None, _MS_REC | _MS_PRIVATE)
         for door, behind in hidden.items():
             _open(door, [path for path in behind if not _is_below_any(path, behind)])
     except PermissionError:  # in a container; then the command itself says what it cannot reach
