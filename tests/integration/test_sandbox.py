@@ -378,6 +378,8 @@ async def test_attack_is_refused_and_works_without_a_sandbox(place: Place, name:
     shutil.rmtree(place.workspace)
     place.workspace.mkdir()
     outside = await python(place, code, *place.arguments(), sandbox=NoSandbox())
+    if outside.exit_code == 77 and "CI" not in os.environ:
+        pytest.skip("this machine refuses it on its own, as a chroot or a container does")
     assert outside.exit_code == 0, outside.stderr.text()
 
 
@@ -790,6 +792,7 @@ def test_all_of_this_holds_for_an_ordinary_user() -> None:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(sandbox_package.__file__).parents[3]),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **({"CI": "true"} if "CI" in os.environ else {}),
     }
     argv = [
         sys.executable,
