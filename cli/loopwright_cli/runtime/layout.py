@@ -46,7 +46,10 @@ def plan(place: Place, executors: int) -> Layout:
     wanted = [USUAL_NATS, USUAL_MONITOR, USUAL_VALKEY, *(0 for _ in names)]
     nats_port, monitor, valkey_port, *probe_ports = ports.choose(wanted)
     user, password, store_password = "loopwright", secrets.token_hex(16), secrets.token_hex(16)
-    nats_conf = servers.write_nats_config(place.root / "nats", nats_port, monitor, user, password)
+    name = f"loopwright-{secrets.token_hex(4)}"
+    nats_conf = servers.write_nats_config(
+        place.root / "nats", nats_port, monitor, name, user, password
+    )
     valkey_conf = servers.write_valkey_config(place.root / "valkey", valkey_port, store_password)
     nats_url = f"nats://{HOST}:{nats_port}"
     redis_url = f"redis://:{store_password}@{HOST}:{valkey_port}/0"
@@ -60,8 +63,12 @@ def plan(place: Place, executors: int) -> Layout:
     }
     return Layout(
         servers=(
-            _server("nats", (str(nats_program), "-c", str(nats_conf)), _nats_up(monitor)),
-            _server("valkey", (str(valkey_program), str(valkey_conf)), _tcp_up(valkey_port)),
+            _server("nats", (str(nats_program), "-c", str(nats_conf)), _nats_up(monitor, name)),
+            _server(
+                "valkey",
+                (str(valkey_program), str(valkey_conf)),
+                _valkey_up(valkey_port, store_password),
+            ),
         ),
         services=tuple(
             _service(place, name, port, base, redis_url)
@@ -120,27 +127,44 @@ def _http_up(url: str) -> Callable[[], Awaitable[bool]]:
     return up
 
 
-def _nats_up(monitor: int) -> Callable[[], Awaitable[bool]]:
-    return _http_up(f"http://{HOST}:{monitor}/healthz")
+def _nats_up(monitor: int, name: str) -> Callable[[], Awaitable[bool]]:
+    """Healthy, and ours: another server may have taken the port before us."""
+    at = f"http://{HOST}:{monitor}"
+
+    async def up() -> bool:
+        if not await asyncio.to_thread(answers, f"{at}/healthz"):
+            return False
+        return f'"server_name": "{name}"' in (await asyncio.to_thread(_body, f"{at}/varz") or "")
+
+    return up
 
 
 def answers(url: str) -> bool:
     """Whether a loopback URL answers with success."""
+    return _body(url) is not None
+
+
+def _body(url: str) -> str | None:
     try:
         with urllib.request.urlopen(url, timeout=1.0) as answer:  # noqa: S310 - http, loopback
-            return bool(answer.status == 200)
+            body: bytes = answer.read()
+            return body.decode(errors="replace") if answer.status == 200 else None
     except (OSError, urllib.error.URLError, ValueError):
-        return False
+        return None
 
 
-def _tcp_up(port: int) -> Callable[[], Awaitable[bool]]:
+def _valkey_up(port: int, password: str) -> Callable[[], Awaitable[bool]]:
+    """Takes our password, so it is ours."""
+
     async def up() -> bool:
         try:
-            _, writer = await asyncio.open_connection(HOST, port)
-        except OSError:
+            reader, writer = await asyncio.open_connection(HOST, port)
+            writer.write(f"AUTH {password}\r\n".encode())
+            said = await asyncio.wait_for(reader.readline(), 1.0)
+        except (OSError, TimeoutError):
             return False
         writer.close()
-        return True
+        return said.startswith(b"+OK")
 
     return up
 

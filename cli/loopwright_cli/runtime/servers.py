@@ -53,13 +53,15 @@ def git_program() -> str:
     return found
 
 
-def write_nats_config(folder: Path, port: int, monitor: int, user: str, password: str) -> Path:
+def write_nats_config(
+    folder: Path, port: int, monitor: int, name: str, user: str, password: str
+) -> Path:
     """A server on loopback that fsyncs before it acknowledges, for one user."""
     free = shutil.disk_usage(folder).free
     text = f"""\
 listen: "{HOST}:{port}"
 http: "{HOST}:{monitor}"
-server_name: loopwright
+server_name: "{name}"
 max_payload: 1MB
 jetstream {{
   store_dir: "{folder}"

@@ -20,6 +20,8 @@ from loopwright_cli.runtime.places import Place, Runtime, find, process_start, s
 
 #: Everything must be up within this, in seconds.
 UP_S = 60.0
+#: So often ports are chosen again.
+TRIES = 5
 LOOK_S = 0.05
 
 
@@ -29,6 +31,10 @@ class InUseError(LoopwrightError):
 
 class NotUpError(LoopwrightError):
     """A child did not come up."""
+
+
+class PortTakenError(NotUpError):
+    """Between the choice of a port and the start of its child, somebody else took it."""
 
 
 @contextmanager
@@ -61,6 +67,7 @@ class Supervisor:
     place: Place
     executors: int = 1
     say: Callable[[str], None] = print
+    layout: Callable[[Place, int], Layout] = plan
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     children: list[Child] = field(default_factory=list)
 
@@ -73,15 +80,11 @@ class Supervisor:
                 loop.add_signal_handler(number, self.stopping.set)
             watchers: list[asyncio.Task[None]] = []
             try:
-                layout = plan(self.place, self.executors)
-                runtime = self._runtime(layout)
-                save(self.place, runtime)
-                for group in (layout.servers, layout.services):
-                    await self._start(group)
-                    watchers += [
-                        asyncio.create_task(child.watch(self.stopping, self.say))
-                        for child in self.children[len(watchers) :]
-                    ]
+                runtime = await self._bring_up()
+                watchers += [
+                    asyncio.create_task(child.watch(self.stopping, self.say))
+                    for child in self.children
+                ]
                 if not self.stopping.is_set():
                     ready = replace(runtime, ready=True)
                     save(self.place, ready)
@@ -92,6 +95,24 @@ class Supervisor:
                 await self._stop()
                 await asyncio.gather(*watchers)
                 self.place.state_file.unlink(missing_ok=True)
+
+    async def _bring_up(self) -> Runtime:
+        """Start everything, with other ports where one was taken from under us."""
+        for tries_left in reversed(range(TRIES)):
+            layout = self.layout(self.place, self.executors)
+            runtime = self._runtime(layout)
+            save(self.place, runtime)
+            try:
+                for group in (layout.servers, layout.services):
+                    await self._start(group)
+            except PortTakenError:
+                if not tries_left:
+                    raise
+                await self._stop()
+                self.children.clear()
+            else:
+                break
+        return runtime
 
     def _runtime(self, layout: Layout) -> Runtime:
         started = process_start(os.getpid())
@@ -118,7 +139,8 @@ class Supervisor:
         while not self.stopping.is_set() and not await child.spec.is_up():
             assert child.process is not None
             if child.process.returncode is not None:
-                raise NotUpError(
+                taken = "address already in use" in child.tail().lower()
+                raise (PortTakenError if taken else NotUpError)(
                     f"{child.spec.name} ended with {child.process.returncode} before it was up; "
                     f"the end of its log ({child.log}):\n{child.tail()}"
                 )
