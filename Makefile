@@ -37,7 +37,8 @@ check: setup ## Format, lint, types, contract drift
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m loopwright.contract docs/contract --check
+	@$(BIN)/python -m loopwright.contract docs --check
+	@$(BIN)/python -m loopwright_coordinator.pages docs --check
 
 simulate: setup ## Simulated worlds: SEEDS=1000, or SEED=n to replay one
 	@cd tests && ../$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
@@ -56,8 +57,9 @@ format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-contract: setup ## Write docs/contract from the models
-	@$(BIN)/python -m loopwright.contract docs/contract
+contract: setup ## Write what the documents have from the code: schemas, states, errors
+	@$(BIN)/python -m loopwright.contract docs
+	@$(BIN)/python -m loopwright_coordinator.pages docs
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .loopwright .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from loopwright.budget import Usage
+from loopwright.control import Control
 from loopwright.errors import ErrorInfo, ErrorKind
 from loopwright.goal import Goal
 from loopwright.loop import Loop
@@ -26,6 +27,7 @@ from loopwright_coordinator.grants import token_digest
 from loopwright_coordinator.inputs import (
     Append,
     Begin,
+    ControlArrived,
     Decision,
     Input,
     ResultArrived,
@@ -45,6 +47,8 @@ class Table:
     log: MemoryLog = field(default_factory=MemoryLog)
     tokens: dict[int, str] = field(default_factory=dict)
     count: int = 0
+    replays: bool = True
+    """Whether the whole log is replayed after each event: slow for a long one."""
 
     def __post_init__(self) -> None:
         self.log.admit(self.goal, at=self.now)
@@ -61,7 +65,7 @@ class Table:
         decision = decide(self.loop, received, self.now, token)
         if isinstance(decision, Append):
             self.log.append(decision.data, at=self.now, expected=self.loop.tip)
-            assert self.log.replay() == self.loop
+            assert not self.replays or self.log.replay() == self.loop
             if decision.token:
                 self.tokens[self.loop.tip] = decision.token
         return decision
@@ -94,10 +98,17 @@ class Table:
     def plan(self, plan: Plan = PLAN, usage: Usage | None = None) -> Any:
         return self.event(self.result(PlanProposed(plan=plan), usage))
 
-    def execute(self, revision: str = R1, *, succeeded: bool = True) -> Any:
+    def execute(
+        self,
+        revision: str = R1,
+        *,
+        succeeded: bool = True,
+        tree: str | None = None,
+        said: str = "",
+    ) -> Any:
         status = "succeeded" if succeeded else "failed"
-        action = ActionOutcome.model_validate({"tool": "shell", "status": status})
-        outcome = Outcome(revision=revision, succeeded=succeeded, actions=(action,))
+        action = ActionOutcome.model_validate({"tool": "shell", "status": status, "stdout": said})
+        outcome = Outcome(revision=revision, succeeded=succeeded, actions=(action,), tree=tree)
         return self.event(self.result(ExecutionFinished(outcome=outcome), Usage(actions=1)))
 
     def verdict(self, *passed: str, revision: str = R1) -> Any:
@@ -109,6 +120,17 @@ class Table:
         )
         verdict = Verdict(revision=revision, checks=checks, score=0.123)
         return self.event(self.result(VerdictReached(verdict=verdict)))
+
+    def say(self, control: Control, after_s: float = 1.0) -> Any:
+        """Give a person's word; the event that does it, or why nothing is done."""
+        decision = self.give(ControlArrived(control), after_s)
+        return decision.data if isinstance(decision, Append) else decision
+
+    def work(self, *passed: str, revision: str = R1, **outcome: Any) -> Any:
+        """One whole iteration of the granted plan, to its verdict."""
+        self.plan()
+        self.execute(revision, **outcome)
+        return self.verdict(*passed, revision=revision)
 
     def fail(self, kind: ErrorKind, retry_after_s: float | None = None) -> Any:
         error = ErrorInfo(kind=kind, message="it failed", retry_after_s=retry_after_s)

@@ -17,8 +17,9 @@ from rich.text import Text
 from loopwright.client import Client
 from loopwright.errors import LoopwrightError
 from loopwright.loop import Loop
+from loopwright.states import WAITS_FOR_A_PERSON
 from loopwright.views import LoopView, view
-from loopwright_cli.render import ending, heading, iteration_line, status_line
+from loopwright_cli.render import ending, heading, iteration_line, news, status_line
 from loopwright_cli.session import INFRASTRUCTURE, NOT_ACHIEVED, OK, Session, command, err, out
 
 #: How often the moving line is drawn anew, times a second.
@@ -40,9 +41,11 @@ class Progress:
 
     def on(self, loop: Loop) -> None:
         """Take in the loop after one more event."""
-        self.last = view(loop)
+        before, self.last = self.last, view(loop)
         if self.session.as_json:
             return
+        for line in news(before, self.last):
+            out.print(line, soft_wrap=True)
         for item in loop.history:
             if item.iteration > self.shown:
                 if not self.shown:
@@ -60,13 +63,21 @@ class Progress:
             yield
 
 
-async def follow(session: Session, client: Client, loop: str, *, cancel: bool) -> LoopView:
-    """Show a loop to its end; with `cancel`, Ctrl-C cancels it (a second one leaves at once)."""
+async def follow(
+    session: Session, client: Client, loop: str, *, cancel: bool, stay: bool = False
+) -> LoopView:
+    """Show a loop to its end, or until it waits for a person unless told to stay.
+
+    With `cancel`, Ctrl-C cancels it (a second one leaves at once).
+    """
     progress = Progress(session)
     with progress.showing():
         async with _interrupts(client, loop, cancel):
             async for _, state in client.watch(loop):
                 progress.on(state)
+                waits = state.state in WAITS_FOR_A_PERSON and state.open is None
+                if waits and not stay and await client.tip(loop) == state.tip:
+                    break
     if progress.last is None:
         raise LoopwrightError(f"loop {loop}: its log is empty")
     return progress.last
@@ -107,10 +118,28 @@ def finish(session: Session, last: LoopView) -> None:
     if session.as_json:
         session.emit(summary(last))
     else:
-        words = (f"show {last.loop}", f"log {last.loop}", f"result {last.loop} --to out")
+        words = next_words(last)
         commands = [command(text, session.place) for text in words]
         out.print(ending(last, commands))
     raise typer.Exit(OK if last.outcome == "achieved" else NOT_ACHIEVED)
+
+
+def next_words(last: LoopView) -> tuple[str, ...]:
+    """The commands that a person is likely to want now."""
+    loop, reason = last.loop, last.held.reason if last.held else None
+    match last.state:
+        case "budget_exhausted":
+            budget = {"cost": "usd +1", "tokens": "tokens +10000", "actions": "actions +10"}
+            more = budget.get(reason or "", "iterations +5")
+            return f"amend {loop} --{more}", f"show {loop}", f"cancel {loop}"
+        case "awaiting_approval":
+            return f"show {loop}", f"approve {loop}", f"reject {loop} --reason WHY"
+        case "blocked":
+            return f"retry {loop}", f"show {loop}", f"cancel {loop}"
+        case "paused":
+            return f"resume {loop}", f"show {loop}", f"cancel {loop}"
+        case _:
+            return f"show {loop}", f"log {loop}", f"result {loop} --to out"
 
 
 def summary(last: LoopView) -> dict[str, Any]:
@@ -118,7 +147,8 @@ def summary(last: LoopView) -> dict[str, Any]:
     return {
         "loop": last.loop,
         "outcome": last.outcome,
-        "reason": last.reason,
+        "state": last.state,
+        "reason": last.reason or (last.held.reason if last.held else None),
         "detail": last.detail,
         "iterations": last.iteration,
         "tokens": last.spent.tokens,

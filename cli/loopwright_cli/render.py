@@ -14,7 +14,7 @@ from loopwright.events import IterationSummary
 from loopwright.plan import CheckResult
 from loopwright.views import LoopView
 
-GOOD, BAD, DIM = "green", "red", "dim"
+GOOD, BAD, WARN, DIM = "green", "red", "yellow", "dim"
 _OUTCOME_STYLE = {"achieved": f"bold {GOOD}", None: "bold"}
 _WORKING = {
     "admitted": "admitted",
@@ -22,6 +22,11 @@ _WORKING = {
     "executing": "executing",
     "verifying": "verifying",
     "backing_off": "waiting to try again",
+    "paused": "paused",
+    "awaiting_approval": "waiting for approval",
+    "awaiting_children": "waiting for its children",
+    "blocked": "blocked",
+    "budget_exhausted": "out of budget",
     "ended": "ended",
 }
 
@@ -108,6 +113,20 @@ def status_line(view: LoopView, now: datetime | None = None) -> Text:
     return line
 
 
+def news(before: LoopView | None, now: LoopView) -> Iterable[Text]:
+    """Lines about what happened between two views beside iterations: warnings, holds, notices."""
+    warned = before.warned if before else {}
+    for budget, percent in now.warned.items():
+        if percent > warned.get(budget, 0):
+            yield Text(f"     {percent} % of the {budget} are used", style=WARN)
+    if now.notice and now.notice != (before.notice if before else None):
+        answer = "told to try otherwise" if now.notice.level == 1 else "planned otherwise now"
+        yield Text(f"     stuck: {now.notice.detail}; {answer}", style=WARN)
+    held = before.held if before else None
+    if now.held and now.held.detail and (held is None or held.kind != now.held.kind):
+        yield Text(f"     {_WORKING[now.state]}: {now.held.detail}", style=WARN)
+
+
 def checks_table(checks: Iterable[CheckResult]) -> Table:
     """Each check with its verdict and why."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -125,7 +144,9 @@ def ending(view: LoopView, commands: Sequence[str]) -> Panel:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style=DIM, no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("outcome", outcome(view).append(f"  ({view.reason})", style=DIM))
+    reason = view.reason or (view.held.reason if view.held else None)
+    why = f"  ({reason.replace('_', ' ')})" if reason else ""
+    grid.add_row("outcome" if view.outcome else "held", outcome(view).append(why, style=DIM))
     grid.add_row("because", Text(view.detail))
     if view.best is not None:
         best = view.best
@@ -151,6 +172,8 @@ def spent(view: LoopView) -> str:
     parts.append(seconds(view.duration_s))
     if view.estimated:
         parts.append(f"{view.estimated} charged in full, the real usage unknown")
+    if view.warned and view.outcome is None:
+        parts.append("warned: " + ", ".join(f"{k} {v} %" for k, v in view.warned.items()))
     if view.overruns:
         parts.append(f"{view.overruns} overrun")
     return ", ".join(parts)

@@ -6,22 +6,27 @@ wrong with the log, not with the code that folds it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from loopwright.budget import NOTHING, Amount
+from loopwright.budget import NOTHING, Amount, Budget
 from loopwright.chain import GENESIS, LoopEvent
+from loopwright.control import Amend, Approve, Control
 from loopwright.events import (
     ExecutionRequested,
     Grant,
     LateResultRecorded,
     LoopAdmitted,
+    LoopControlled,
     LoopEnded,
+    LoopHeld,
     PlanRequested,
     Settlement,
     VerificationRequested,
 )
 from loopwright.goal import Goal
+from loopwright.marks import plan_digest
+from loopwright.plan import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class _Ledger:
     """What the events say, added up on its own."""
 
     goal: Goal
+    budget: Budget
     found: list[str] = field(default_factory=list)
     spent: Amount = NOTHING
     open: dict[int, Grant] = field(default_factory=dict)
@@ -46,6 +52,12 @@ class _Ledger:
     judged: str | None = None
     """The revision that the open verification is about."""
     overrun: bool = False
+    asked: str | None = None
+    """What a person is asked to approve."""
+    approved: set[str] = field(default_factory=set)
+    verdict: Verdict | None = None
+    """The newest verdict about which a person was asked."""
+    controls: set[str] = field(default_factory=set)
 
 
 def audit(entries: Sequence[Entry]) -> list[str]:
@@ -55,7 +67,7 @@ def audit(entries: Sequence[Entry]) -> list[str]:
     first = entries[0].event.data
     if not isinstance(first, LoopAdmitted):
         return [f"the log begins with {first.kind}, not with loop_admitted: its head is missing"]
-    ledger = _Ledger(first.goal)
+    ledger = _Ledger(first.goal, first.goal.budget)
     ledger.found += _chain(entries)
     if first.goal.digest() != first.goal_digest:
         ledger.found.append("event 0: the goal is not what its digest says")
@@ -89,6 +101,8 @@ def _event(ledger: _Ledger, entry: Entry) -> None:
     data, n = entry.event.data, entry.event.n
     if data.settles is not None:
         _settled(ledger, data.settles, n)
+    if data.control is not None:
+        _controlled(ledger, data.control, n)
     match data:
         case LoopAdmitted():
             if n:
@@ -97,14 +111,37 @@ def _event(ledger: _Ledger, entry: Entry) -> None:
             _granted(ledger, data.grant, entry)
             if isinstance(data, VerificationRequested):
                 ledger.judged = data.revision
+            elif isinstance(data, ExecutionRequested):
+                _approved(ledger, data, n)
+        case LoopHeld():
+            if data.wanted is not None:
+                ledger.asked, ledger.verdict = data.wanted.of, data.verdict
+        case LoopControlled():
+            pass
         case LateResultRecorded():
             if data.grant_seq not in ledger.settled:
                 ledger.found.append(f"event {n}: a late result of a grant that is not settled")
         case LoopEnded():
             _ended(ledger, data, n)
-        case _:
-            pass
     _caps(ledger, n)
+
+
+def _controlled(ledger: _Ledger, control: Control, n: int) -> None:
+    """A person's word counts once; an amendment changes the caps."""
+    if control.id in ledger.controls:
+        ledger.found.append(f"event {n}: control message {control.id} is done a second time")
+    ledger.controls.add(control.id)
+    if isinstance(control, Approve) and control.of == ledger.asked:
+        ledger.approved.add(control.of)
+    if isinstance(control, Amend):
+        new = control.budget.model_dump(exclude_none=True)
+        ledger.budget = ledger.budget.model_copy(update=new)
+
+
+def _approved(ledger: _Ledger, data: ExecutionRequested, n: int) -> None:
+    """Where plans need approval, only an approved one is run."""
+    if "plan" in ledger.goal.approvals and plan_digest(data.plan) not in ledger.approved:
+        ledger.found.append(f"event {n}: a plan is run that nobody approved")
 
 
 def _granted(ledger: _Ledger, grant: Grant, entry: Entry) -> None:
@@ -113,7 +150,7 @@ def _granted(ledger: _Ledger, grant: Grant, entry: Entry) -> None:
         ledger.found.append(f"event {n}: a step is granted while another is open")
     if attempt in ledger.granted:
         ledger.found.append(f"event {n}: {attempt} is granted a second time")
-    if grant.iteration > ledger.goal.budget.iterations:
+    if grant.iteration > ledger.budget.iterations:
         ledger.found.append(f"event {n}: iteration {grant.iteration} is beyond the budget")
     ledger.granted.add(attempt)
     ledger.open[entry.seq] = grant
@@ -132,7 +169,7 @@ def _settled(ledger: _Ledger, settlement: Settlement, n: int) -> None:
         ledger.overrun = True
         if not settlement.overrun:
             ledger.found.append(f"event {n}: more than reserved was charged and not named")
-    unheard = settlement.status in ("worker_lost", "expired", "ended")
+    unheard = settlement.status in ("worker_lost", "expired", "stopped", "ended")
     if unheard and settlement.charged != grant.reserved:
         ledger.found.append(f"event {n}: an unknown outcome was not charged in full")
 
@@ -142,7 +179,7 @@ def _caps(ledger: _Ledger, n: int) -> None:
     used = ledger.spent
     for grant in ledger.open.values():
         used += grant.reserved
-    budget = ledger.goal.budget
+    budget = ledger.budget
     caps = (
         ("tokens", used.tokens, budget.tokens),
         ("micro-dollars", used.cost_microusd, budget.cost_microusd),
@@ -162,15 +199,23 @@ def _ended(ledger: _Ledger, data: LoopEnded, n: int) -> None:
         ledger.found.append(f"event {n}: it names another goal")
     if ledger.open:
         ledger.found.append(f"event {n}: the loop ended with an open grant")
-    if data.outcome != "achieved":
+    if data.outcome == "achieved":
+        ledger.found += [f"event {n}: achieved {why}" for why in _unearned(ledger, data)]
+
+
+def _unearned(ledger: _Ledger, data: LoopEnded) -> Iterator[str]:
+    """Why an achieved loop should not be: evidence, of the right revision, and leave if needed."""
+    by_verdict = data.settles is not None and data.settles.role == "verifier"
+    verdict = data.verdict if by_verdict else ledger.verdict
+    if verdict is None:
+        yield "without the verifier's verdict"
         return
-    verdict = data.verdict
-    if verdict is None or data.settles is None or data.settles.role != "verifier":
-        ledger.found.append(f"event {n}: achieved without the verifier's verdict")
-    elif not ledger.goal.required_checks <= verdict.passed:
-        ledger.found.append(f"event {n}: achieved though required checks did not pass")
-    elif ledger.judged is not None and verdict.revision != ledger.judged:
-        ledger.found.append(f"event {n}: achieved by a verdict about another revision")
+    if not ledger.goal.required_checks <= verdict.passed:
+        yield "though required checks did not pass"
+    if ledger.judged is not None and verdict.revision != ledger.judged:
+        yield "by a verdict about another revision"
+    if "result" in ledger.goal.approvals and verdict.revision not in ledger.approved:
+        yield "though nobody approved the result"
 
 
 def _end(entries: Sequence[Entry]) -> list[str]:

@@ -21,7 +21,7 @@ from ulid import ULID
 
 from loopwright import subjects
 from loopwright.chain import LoopEvent, decode_event, digest
-from loopwright.control import Cancel
+from loopwright.control import Cancel, Control
 from loopwright.errors import BusUnavailableError, Fault, GoalInvalidError, LoopwrightError
 from loopwright.goal import Goal
 from loopwright.ids import is_loop_id, new_loop_id
@@ -42,6 +42,18 @@ class NotFoundError(LoopwrightError):
 
 class RefusedError(LoopwrightError):
     """The request was understood and refused, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The coordinator's answer to a control message that it accepted."""
+
+    reason: str
+    """A sentence for people."""
+    state: str
+    """The loop's state, or its outcome, after it."""
+    duplicate: bool = False
+    """It was done before: nothing has changed now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +161,21 @@ class Client:
                 ) from error
             yield Workspaces(Path(root), NatsObjects(store))
 
-    async def cancel(self, loop: str, reason: str = "") -> str:
-        """End a loop; what the coordinator says to it. Raises RefusedError."""
-        control = Cancel(id=str(ULID()), reason=reason)
-        body = control.model_dump_json(exclude_none=True).encode()
+    async def control(self, loop: str, message: Control) -> Said:
+        """Say something to a loop; what the coordinator answers. Raises RefusedError."""
+        body = message.model_dump_json(exclude_none=True).encode()
         answer = await self._ask(subjects.control(_checked(loop)), body)
         if not answer.get("accepted"):
             raise RefusedError(str(answer.get("reason")))
-        return str(answer.get("reason", ""))
+        return Said(
+            reason=str(answer.get("reason", "")),
+            state=str(answer.get("state", "")),
+            duplicate=bool(answer.get("duplicate")),
+        )
+
+    async def cancel(self, loop: str, reason: str = "") -> Said:
+        """End a loop; its best work is delivered. Raises RefusedError."""
+        return await self.control(loop, Cancel(id=str(ULID()), reason=reason))
 
     async def _ask(self, subject: str, body: bytes) -> dict[str, Any]:
         """Store a request and wait for the answer on an inbox of our own."""
@@ -186,7 +205,7 @@ class Client:
         subscription = await js.subscribe(
             every, stream=subjects.LOOPS, ordered_consumer=True, config=config
         )
-        last = await self._tip(every)
+        last = await self.tip(loop)
         try:
             while follow or last:
                 try:
@@ -203,7 +222,9 @@ class Client:
             if self.nc.is_connected:  # else the server has forgotten it already
                 await subscription.unsubscribe()
 
-    async def _tip(self, every: str) -> int:
+    async def tip(self, loop: str) -> int:
+        """Stream sequence of a loop's newest event; 0 if there is none."""
+        every = subjects.loop_events(_checked(loop))
         try:
             stored = await self.nc.jetstream().get_msg(subjects.LOOPS, subject=every)
         except nats.js.errors.NotFoundError:

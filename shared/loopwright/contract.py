@@ -1,28 +1,30 @@
-"""The published contract: JSON Schemas generated from the models.
+"""The published contract: JSON Schemas and the diagram of states, generated from the code.
 
-`python -m loopwright.contract docs/contract` writes them; with `--check` it says what has drifted
-and exits 1.
+`python -m loopwright.contract docs` writes them; with `--check` it says what has drifted and
+exits 1.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from loopwright.chain import LoopEvent, ResultEvent
-from loopwright.control import Cancel
+from loopwright.control import CONTROL
 from loopwright.goal import Goal
+from loopwright.states import diagram
 from loopwright.wire import Json
 
 #: File name → model and the title that editors show.
-PUBLISHED: dict[str, tuple[type[BaseModel], str]] = {
-    "goal.json": (Goal, "A Loopwright goal"),
-    "control.json": (Cancel, "A control message"),
-    "event.json": (LoopEvent, "An event of a loop's log"),
-    "result.json": (ResultEvent, "A worker's result"),
+PUBLISHED: dict[str, tuple[TypeAdapter[Json], str]] = {
+    "goal.json": (TypeAdapter(Goal), "A Loopwright goal"),
+    "control.json": (CONTROL, "A control message"),
+    "event.json": (TypeAdapter(LoopEvent), "An event of a loop's log"),
+    "result.json": (TypeAdapter(ResultEvent), "A worker's result"),
 }
 
 
@@ -31,43 +33,38 @@ def schemas() -> dict[str, Json]:
     return {
         name: {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
-            **model.model_json_schema(by_alias=True),
+            **model.json_schema(by_alias=True),
             "title": title,
         }
         for name, (model, title) in PUBLISHED.items()
     }
 
 
-def rendered() -> dict[str, str]:
-    """The files' text, the same for the same models."""
-    return {name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas().items()}
+def files() -> dict[str, str]:
+    """The text of every generated file, by its place below `docs`."""
+    rendered = {
+        f"contract/{name}": json.dumps(schema, indent=2) + "\n"
+        for name, schema in schemas().items()
+    }
+    return {**rendered, "states.md": diagram()}
 
 
-def drifted(folder: Path) -> list[str]:
-    """Names of the files that are not what the models say."""
-    return [
-        name
-        for name, text in rendered().items()
-        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
-    ]
-
-
-def main(arguments: list[str]) -> int:
-    """Write or check the schemas in a folder."""
+def publish(generated: Mapping[str, str], arguments: Sequence[str]) -> int:
+    """Write generated files below a folder, or with `--check` say which have drifted."""
     if not arguments or arguments[0].startswith("-"):
-        sys.stderr.write("usage: python -m loopwright.contract FOLDER [--check]\n")
+        sys.stderr.write("usage: FOLDER [--check]\n")
         return 2
-    folder = Path(arguments[0])
-    if "--check" in arguments[1:]:
-        stale = drifted(folder)
-        for name in stale:
-            sys.stderr.write(f"{folder / name} has drifted; write it anew with: make contract\n")
-        return 1 if stale else 0
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in rendered().items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return 0
+    folder, stale = Path(arguments[0]), 0
+    for name, text in generated.items():
+        file = folder / name
+        if "--check" not in arguments[1:]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+            sys.stderr.write(f"{file} has drifted; write it anew with: make contract\n")
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(publish(files(), sys.argv[1:]))

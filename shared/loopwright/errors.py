@@ -40,6 +40,10 @@ ErrorKind = Literal[
 ]
 
 
+#: What passes when a dependency is back: waited for within `limits.patience`, whatever the count.
+PATIENT: frozenset[ErrorKind] = frozenset({"rate_limited", "overloaded", "network"})
+
+
 class ErrorInfo(Wire):
     """Why a step failed, for the log and for people."""
 

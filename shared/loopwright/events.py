@@ -8,6 +8,9 @@ The event that grants a step is the command that its worker consumes:
                          ▲                                         │
                          └────────── verdict, not yet met ─────────┘ → … → loop_ended
 
+Between any two of them a loop may be held (`loop_held`) or a person may have spoken
+(`loop_controlled`). `loopwright.states` is the table of what may follow what.
+
 Only coordinators write here. `loopwright.loop` folds these events into a loop's state;
 `loopwright.chain` seals them into CloudEvents and checks the hash chain.
 """
@@ -20,8 +23,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from loopwright.budget import Amount, Price, Usage
+from loopwright.control import Control
 from loopwright.errors import ErrorInfo
-from loopwright.goal import Goal
+from loopwright.forecast import Forecast, ForecastError
+from loopwright.goal import Goal, Limits
 from loopwright.plan import Outcome, Plan, Verdict
 from loopwright.subjects import Role
 from loopwright.wire import Wire
@@ -30,9 +35,20 @@ LoopOutcome = Literal[
     "achieved", "exhausted", "deadline", "stalled", "failed", "cancelled", "rejected"
 ]
 
-#: Why a loop ended, more closely than its outcome.
+#: Why a loop waits; the step that is due is granted when the hold ends.
+HoldKind = Literal[
+    "paused",
+    "awaiting_approval",
+    "awaiting_children",
+    "backing_off",
+    "blocked",
+    "budget_exhausted",
+]
+
+#: Why a loop ended or waits, more closely than its outcome.
 Reason = Literal[
     "verified",
+    "approved",
     "iterations",
     "tokens",
     "cost",
@@ -40,13 +56,19 @@ Reason = Literal[
     "no_rule_applies",
     "time",
     "errors",
+    "dependency",
+    "events",
+    "repeating",
+    "hold_expired",
     "requested",
     "unknown_price",
     "policy_cap",
     "quarantined",
 ]
 
-SettlementStatus = Literal["done", "failed", "worker_lost", "expired", "not_started", "ended"]
+SettlementStatus = Literal[
+    "done", "failed", "worker_lost", "expired", "not_started", "stopped", "ended"
+]
 
 
 class Grant(Wire):
@@ -64,6 +86,10 @@ class Grant(Wire):
     """What the attempt may spend at most."""
     models: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    limits: Limits | None = None
+    """Of the loop, where they were amended; else the goal's."""
+    compact: int = 0
+    """So often the context has overflowed: halve it this many times."""
 
 
 class Settlement(Wire):
@@ -75,8 +101,8 @@ class Settlement(Wire):
     grant_seq: int
     """Stream sequence of the event that granted it."""
     status: SettlementStatus
-    """`done` and `failed` are the worker's word; `worker_lost`, `expired` and `ended` are charged
-    in full; `not_started` is released."""
+    """`done` and `failed` are the worker's word; `worker_lost`, `expired`, `stopped` and `ended`
+    are charged in full; `not_started` is released."""
     usage: Usage | None = None
     charged: Amount = Amount()
     overrun: bool = False
@@ -115,7 +141,46 @@ class Best(Wire):
     checks: int
 
 
-class LoopAdmitted(Wire):
+class BudgetWarning(Wire):
+    """A budget has been used to this share, for the first time."""
+
+    budget: Literal["iterations", "tokens", "cost", "actions", "time"]
+    percent: Literal[50, 80, 95]
+    used: float
+    """Micro-dollars for `cost`, seconds for `time`."""
+    cap: float
+
+
+class Notice(Wire):
+    """The loop is stuck: what repeats, and how hard the answer is."""
+
+    level: Literal[1, 2]
+    """1 tells the planner, 2 changes how it plans; after that the loop ends as stalled."""
+    pattern: Literal["repeat", "cycle", "return", "error", "plateau"]
+    detail: str
+    """A sentence for the planner and for people."""
+    temperature: float | None = None
+    """What the model is to be asked with from now on, where the answer is to change that."""
+
+
+class Wanted(Wire):
+    """What a person is asked to approve."""
+
+    kind: Literal["plan", "result"]
+    of: str
+    """The plan's digest or the revision: an approval names what it approves."""
+
+
+class Transition(Wire):
+    """What every event may do besides its own: close a grant, do a person's word, warn."""
+
+    settles: Settlement | None = None
+    control: Control | None = None
+    """The person's word that this event does."""
+    warnings: tuple[BudgetWarning, ...] = ()
+
+
+class LoopAdmitted(Transition):
     """The goal was accepted; its id is used up."""
 
     kind: Literal["loop_admitted"] = "loop_admitted"
@@ -125,14 +190,12 @@ class LoopAdmitted(Wire):
     deadline: datetime
     price: Price | None = None
     """Of the goal's model, fixed for the whole loop."""
-    settles: None = None
 
 
-class PlanRequested(Wire):
+class PlanRequested(Transition):
     """A plan is wanted. Accepts the verdict, or the failed outcome, of the iteration before."""
 
     kind: Literal["plan_requested"] = "plan_requested"
-    settles: Settlement | None = None
     grant: Grant
     revision: str | None = None
     """The workspace to plan on; None is the goal's own, before anything was committed."""
@@ -144,25 +207,28 @@ class PlanRequested(Wire):
     rule_uses: dict[str, int] = Field(default_factory=dict)
     price: Price | None = None
     """Of the goal's model, as fixed at admission."""
+    hints: tuple[str, ...] = ()
+    """What people said since the last plan that was accepted."""
+    notice: Notice | None = None
+    """The loop is stuck; the newest notice stands until the score improves."""
+    forecast: Forecast | None = None
     wake_at: datetime | None = None
 
 
-class ExecutionRequested(Wire):
+class ExecutionRequested(Transition):
     """The plan was accepted and is to be run."""
 
     kind: Literal["execution_requested"] = "execution_requested"
-    settles: Settlement | None = None
     grant: Grant
     revision: str | None = None
     plan: Plan
     wake_at: datetime | None = None
 
 
-class VerificationRequested(Wire):
+class VerificationRequested(Transition):
     """The outcome was accepted and its revision is to be judged."""
 
     kind: Literal["verification_requested"] = "verification_requested"
-    settles: Settlement | None = None
     grant: Grant
     revision: str | None = None
     outcome: Outcome | None = None
@@ -171,17 +237,36 @@ class VerificationRequested(Wire):
     wake_at: datetime | None = None
 
 
-class LoopHeld(Wire):
-    """The loop waits; the step that was due is granted again when the hold ends."""
+class LoopHeld(Transition):
+    """The loop waits. A result may be accepted with it; the step that follows is granted later.
+
+    A grant that is open stays so: a pause lets the running step finish.
+    """
 
     kind: Literal["loop_held"] = "loop_held"
-    settles: Settlement | None = None
-    hold: Literal["backing_off"]
+    hold: HoldKind
     until: datetime
+    """When it is tried again (`backing_off`), or when the hold expires."""
+    reason: Reason | None = None
+    """What the loop ends for when the hold expires."""
+    detail: str = ""
+    """A sentence with the values and the way out."""
+    wanted: Wanted | None = None
+    plan: Plan | None = None
+    """The plan that this event accepts, if it accepts one; likewise the next two."""
+    execution: Outcome | None = None
+    verdict: Verdict | None = None
     wake_at: datetime | None = None
 
 
-class LateResultRecorded(Wire):
+class LoopControlled(Transition):
+    """A person's word was done that grants nothing by itself: an amendment, a hint, a resume."""
+
+    kind: Literal["loop_controlled"] = "loop_controlled"
+    wake_at: datetime | None = None
+
+
+class LateResultRecorded(Transition):
     """A result came after its attempt was settled: nothing changes, its usage is kept."""
 
     kind: Literal["late_result_recorded"] = "late_result_recorded"
@@ -190,14 +275,12 @@ class LateResultRecorded(Wire):
     attempt: int
     grant_seq: int
     usage: Usage
-    settles: None = None
 
 
-class LoopEnded(Wire):
+class LoopEnded(Transition):
     """The one terminal event of a loop; nothing follows it."""
 
     kind: Literal["loop_ended"] = "loop_ended"
-    settles: Settlement | None = None
     outcome: LoopOutcome
     reason: Reason
     detail: str
@@ -214,6 +297,8 @@ class LoopEnded(Wire):
     best: Best | None = None
     """The work that is delivered."""
     duration_s: float
+    forecast_error: ForecastError | None = None
+    """How well the forecasts of this loop were."""
 
 
 EventData = Annotated[
@@ -222,6 +307,7 @@ EventData = Annotated[
     | ExecutionRequested
     | VerificationRequested
     | LoopHeld
+    | LoopControlled
     | LateResultRecorded
     | LoopEnded,
     Field(discriminator="kind"),

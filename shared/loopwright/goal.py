@@ -85,6 +85,8 @@ class Limits(Written):
 
     attempts: int = Field(default=3, ge=1, le=20)
     """Failures in a row, of any step, before the loop ends as failed."""
+    patience: Seconds = 3600.0
+    """How long a dependency that is down, busy or out of reach is waited for."""
     plan_time: Seconds = 300.0
     execute_time: Seconds = 900.0
     verify_time: Seconds = 900.0
@@ -96,6 +98,22 @@ class Limits(Written):
     """Standard output and error together; more ends the action."""
     disk_mb: int = Field(default=512, ge=1, le=65_536)
     """What an action may add to the workspace."""
+    events: int = Field(default=50_000, ge=10, le=1_000_000)
+    """Events of the loop's log; at the cap it ends as failed."""
+    hold_time: Seconds = 86_400.0
+    """How long the loop waits for a person (a budget, an approval, a blocked step)."""
+
+
+class Stuck(Written):
+    """When a loop is taken to be stuck: it is told so, then planned otherwise, then ended."""
+
+    repeats: int = Field(default=3, ge=2, le=20)
+    """So often the same actions with the same observations, or the same error, in a row."""
+    patience: int = Field(default=8, ge=2, le=1000)
+    """Iterations without a better score."""
+    polls: tuple[str, ...] = Field(default=(), max_length=50)
+    """Patterns of actions (`shell curl *`, `http.get *`) that may repeat: they wait for
+    something. An iteration of nothing else counts for nothing here."""
 
 
 class Goal(Written):
@@ -113,6 +131,11 @@ class Goal(Written):
     """Tool groups that plans may use."""
     verify: Verify
     budget: Budget = Budget()
+    on_exhausted: Literal["hold", "stop"] = "hold"
+    """When a budget is used up: wait for an amendment until the hold expires, or end."""
+    approvals: tuple[Literal["plan", "result"], ...] = ()
+    """What a person must approve: each plan before it is run, the result before it counts."""
+    stuck: Stuck = Stuck()
     limits: Limits = Limits()
 
     def digest(self) -> str:

@@ -1,45 +1,63 @@
 """The loop as a pure fold: no I/O, no clock, no randomness. `evolve(loop, event) -> loop`.
 
 The coordinator, the state service, `verify-log` and replay all fold with this function, so
-anything that affects a loop's state must live here.
+anything that affects a loop's state must live here (or in `iteration`, `marks` and `states`,
+which it calls).
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
 
 from pydantic import Field
 
-from loopwright.budget import NOTHING, Amount, Price
+from loopwright.budget import NOTHING, Amount, Budget, Price
 from loopwright.chain import LoopEvent
-from loopwright.errors import UnreadableError
+from loopwright.control import Amend, Control, Nudge, Reject, Retry
+from loopwright.errors import PATIENT, UnreadableError
 from loopwright.events import (
     Best,
+    BudgetWarning,
+    EventData,
     ExecutionRequested,
     Grant,
+    HoldKind,
     IterationSummary,
     LateResultRecorded,
     LoopAdmitted,
+    LoopControlled,
     LoopEnded,
     LoopHeld,
     LoopOutcome,
+    Notice,
     PlanRequested,
     Reason,
+    RequestData,
     Settlement,
     VerificationRequested,
+    Wanted,
 )
-from loopwright.goal import Goal
+from loopwright.forecast import Forecast
+from loopwright.goal import Goal, Limits
+from loopwright.iteration import HISTORY, finish_iteration
+from loopwright.marks import Mark
 from loopwright.plan import Outcome, Plan, Verdict
+from loopwright.states import LoopState, may_follow
 from loopwright.subjects import Role
 from loopwright.wire import Wire
 
-LoopState = Literal["admitted", "planning", "executing", "verifying", "backing_off", "ended"]
-
-#: How many iterations the fold remembers, so that a loop's cost does not grow with its length.
-HISTORY = 20
 #: How many settled grants the fold remembers, to tell a late result from a forged one.
 SETTLED = 4
+#: How many control messages the fold remembers, to tell a repeat.
+CONTROLS = 64
+#: How many hints wait for the next plan; the oldest give way.
+HINTS = 10
+
+_WORK: dict[Role, LoopState] = {
+    "planner": "planning",
+    "executor": "executing",
+    "verifier": "verifying",
+}
 
 
 class OpenGrant(Wire):
@@ -50,11 +68,14 @@ class OpenGrant(Wire):
     """Stream sequence of the granting event."""
 
 
-class SettledGrant(Wire):
-    """A grant that was closed without its worker's result."""
+class Held(Wire):
+    """Why a loop waits, and until when."""
 
-    grant: Grant
-    seq: int
+    kind: HoldKind
+    until: datetime
+    reason: Reason | None = None
+    detail: str = ""
+    wanted: Wanted | None = None
 
 
 class Loop(Wire):
@@ -64,6 +85,10 @@ class Loop(Wire):
     tenant: str
     goal: Goal
     goal_digest: str
+    budget: Budget
+    """The goal's, as amended."""
+    limits: Limits
+    """The goal's, as amended."""
     price: Price | None = None
     traceparent: str | None = None
     admitted_at: datetime
@@ -85,12 +110,19 @@ class Loop(Wire):
     step: Role = "planner"
     """Whose turn it is, also while a hold lasts."""
     attempt: int = 0
-    """The last attempt of this step."""
+    """The last attempt of this step; 0 before its first."""
     failures: int = 0
     """Failures in a row, over steps."""
+    strikes: int = 0
+    """Those of them that count against `limits.attempts`."""
+    failing_since: datetime | None = None
+    """When the first of them came."""
+    compact: int = 0
+    """Context overflows in a row."""
     open: OpenGrant | None = None
-    settled: tuple[SettledGrant, ...] = ()
-    held_until: datetime | None = None
+    settled: tuple[OpenGrant, ...] = ()
+    """The newest grants that were closed without their worker's result."""
+    held: Held | None = None
     wake_at: datetime | None = None
     """An armed timer will look at the loop again at this time, or earlier."""
 
@@ -98,6 +130,8 @@ class Loop(Wire):
     overruns: int = 0
     estimated: int = 0
     """Settlements charged in full because the real usage is not known."""
+    warned: dict[str, int] = Field(default_factory=dict)
+    """Budget → the highest share that was warned of, in per cent."""
 
     revision: str | None = None
     plan: Plan | None = None
@@ -106,6 +140,19 @@ class Loop(Wire):
     rule_uses: dict[str, int] = Field(default_factory=dict)
     history: tuple[IterationSummary, ...] = ()
     best: Best | None = None
+    marks: tuple[Mark, ...] = ()
+    """Of the newest iterations since the score last improved, polls left out."""
+    since_best: int = 0
+    """Iterations since the score last improved, polls left out."""
+    notice: Notice | None = None
+    noticed_at: int = 0
+    """The iteration after which the notice came."""
+    forecasts: tuple[Forecast, ...] = ()
+
+    controls: tuple[str, ...] = ()
+    """Ids of the newest control messages that were done."""
+    hints: tuple[str, ...] = ()
+    """What people said since the last plan that was accepted."""
 
     ended: LoopOutcome | None = None
     reason: Reason | None = None
@@ -117,12 +164,18 @@ class Loop(Wire):
         """What the open grant may still spend."""
         return self.open.grant.reserved if self.open else NOTHING
 
+    @property
+    def amended_limits(self) -> Limits | None:
+        """The limits, where they are no longer the goal's."""
+        return None if self.limits == self.goal.limits else self.limits
+
 
 def evolve(loop: Loop | None, event: LoopEvent, *, seq: int, body_digest: str) -> Loop:
     """The loop after one more event of its log.
 
     `seq` is the event's stream sequence, `body_digest` the SHA-256 of its stored body. Raises
-    UnreadableError where the event cannot follow: a gap, a broken chain, a second beginning.
+    UnreadableError where the event cannot follow: a gap, a broken chain, a second beginning, a
+    change of state that is not in the table.
     """
     if loop is None:
         return _admitted(event, seq, body_digest)
@@ -130,12 +183,23 @@ def evolve(loop: Loop | None, event: LoopEvent, *, seq: int, body_digest: str) -
         raise UnreadableError(
             f"loop {loop.id}: event {event.n} does not follow {loop.n}; the log is cut or altered"
         )
+    after = apply(loop, event.data, event.time, seq)
+    return after.model_copy(update={"n": event.n, "head": body_digest, "tip": seq})
+
+
+def apply(loop: Loop, data: EventData, at: datetime, seq: int) -> Loop:
+    """The loop after what an event says, its place in the log apart."""
     if loop.ended is not None:
-        raise UnreadableError(f"loop {loop.id}: event {event.n} follows its end")
-    base = settle(loop, event.data.settles).model_copy(
-        update={"n": event.n, "head": body_digest, "tip": seq, "updated_at": event.time}
+        raise UnreadableError(f"loop {loop.id}: {data.kind} follows its end")
+    after = settle(loop, data.settles, at)
+    after = _accept(after, data, at)
+    after = controlled(after, data.control, at)
+    after = _apply(after, data, at, seq)
+    if not may_follow(loop.state, after.state):
+        raise UnreadableError(f"loop {loop.id}: {after.state} cannot follow {loop.state}")
+    return after.model_copy(
+        update={"updated_at": at, "warned": _warned(after.warned, data.warnings)}
     )
-    return _apply(base, event, seq)
 
 
 def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
@@ -149,6 +213,8 @@ def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
         tenant=data.tenant,
         goal=data.goal,
         goal_digest=data.goal_digest,
+        budget=data.goal.budget,
+        limits=data.goal.limits,
         price=data.price,
         traceparent=event.traceparent,
         admitted_at=event.time,
@@ -161,154 +227,7 @@ def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
     )
 
 
-def _apply(loop: Loop, event: LoopEvent, seq: int) -> Loop:
-    data = event.data
-    match data:
-        case LoopAdmitted():
-            raise UnreadableError(f"loop {loop.id}: admitted twice, again at event {event.n}")
-        case PlanRequested():
-            return _plan_requested(loop, data, event.time, seq)
-        case ExecutionRequested():
-            uses = dict(loop.rule_uses)
-            if data.plan.rule and data.settles is not None and data.settles.role == "planner":
-                uses[data.plan.rule] = uses.get(data.plan.rule, 0) + 1
-            ran: dict[str, object] = {"plan": data.plan, "outcome": None, "rule_uses": uses}
-            return _granted(loop, "executing", data.grant, seq, data.wake_at, ran)
-        case VerificationRequested():
-            done: dict[str, object] = {
-                "plan": data.plan,
-                "outcome": data.outcome,
-                "revision": data.revision,
-            }
-            return _granted(loop, "verifying", data.grant, seq, data.wake_at, done)
-        case LoopHeld():
-            return loop.model_copy(
-                update={"state": data.hold, "held_until": data.until, "wake_at": data.wake_at}
-            )
-        case LateResultRecorded():
-            kept = tuple(item for item in loop.settled if item.seq != data.grant_seq)
-            return loop.model_copy(update={"settled": kept})
-        case LoopEnded():
-            return _ended(loop, data, event.time)
-
-
-def _granted(
-    loop: Loop,
-    state: LoopState,
-    grant: Grant,
-    seq: int,
-    wake_at: datetime | None,
-    changes: dict[str, object],
-) -> Loop:
-    return loop.model_copy(
-        update={
-            **changes,
-            "state": state,
-            "step": grant.role,
-            "attempt": grant.attempt,
-            "open": OpenGrant(grant=grant, seq=seq),
-            "held_until": None,
-            "wake_at": wake_at,
-        }
-    )
-
-
-def _plan_requested(loop: Loop, data: PlanRequested, at: datetime, seq: int) -> Loop:
-    changes: dict[str, object] = {}
-    if data.grant.iteration != loop.iteration:
-        if loop.iteration > 0:
-            loop = finish_iteration(loop, data.plan, data.verdict, data.outcome, at)
-        changes = {
-            "iteration": data.grant.iteration,
-            "iteration_started_at": at,
-            "iteration_spent": loop.spent,
-        }
-    return _granted(loop, "planning", data.grant, seq, data.wake_at, changes)
-
-
-def _ended(loop: Loop, data: LoopEnded, at: datetime) -> Loop:
-    if data.verdict is not None or data.execution is not None:
-        loop = finish_iteration(loop, data.plan, data.verdict, data.execution, at)
-    return loop.model_copy(
-        update={
-            "state": "ended",
-            "ended": data.outcome,
-            "reason": data.reason,
-            "detail": data.detail,
-            "ended_at": at,
-            "held_until": None,
-            "wake_at": None,
-        }
-    )
-
-
-def finish_iteration(
-    loop: Loop, plan: Plan | None, verdict: Verdict | None, outcome: Outcome | None, at: datetime
-) -> Loop:
-    """Record what an iteration came to, and whether it is the best so far."""
-    summary = summarise(loop, plan, verdict, outcome, at)
-    update: dict[str, object] = {
-        "history": (*loop.history, summary)[-HISTORY:],
-        "outcome": outcome,
-    }
-    if summary.executed and verdict is not None:
-        update |= {"verdict": verdict, "revision": verdict.revision, "best": _best(loop, verdict)}
-    return loop.model_copy(update=update)
-
-
-def summarise(
-    loop: Loop, plan: Plan | None, verdict: Verdict | None, outcome: Outcome | None, at: datetime
-) -> IterationSummary:
-    """One line about the iteration that just came to its end."""
-    failed = outcome is not None and not outcome.succeeded
-    before = loop.verdict.passed if loop.verdict else frozenset()
-    judged = None if failed else verdict
-    started = loop.iteration_started_at or at
-    spent = Amount(
-        tokens=loop.spent.tokens - loop.iteration_spent.tokens,
-        cost_microusd=loop.spent.cost_microusd - loop.iteration_spent.cost_microusd,
-        actions=loop.spent.actions - loop.iteration_spent.actions,
-    )
-    names = [check.name for check in judged.checks] if judged else []
-    return IterationSummary(
-        iteration=loop.iteration,
-        summary=plan.summary if plan else "",
-        rule=plan.rule if plan else None,
-        executed=not failed,
-        score=judged.score if judged else None,
-        passed=len(judged.passed) if judged else 0,
-        checks=len(names),
-        turned_green=tuple(n for n in names if judged and n in judged.passed - before),
-        turned_red=tuple(n for n in names if judged and n in before - judged.passed),
-        revision=judged.revision if judged else None,
-        spent=spent,
-        duration_s=max(0.0, (at - started).total_seconds()),
-        note=_failed_action(outcome) if outcome and failed else "",
-    )
-
-
-def _failed_action(outcome: Outcome) -> str:
-    for action in outcome.actions:
-        if action.status == "failed":
-            code = "" if action.exit_code is None else f" with exit code {action.exit_code}"
-            why = f" ({action.failure})" if action.failure else ""
-            return f"{action.tool} failed{code}{why}"
-    return "the step failed"
-
-
-def _best(loop: Loop, verdict: Verdict) -> Best:
-    if loop.best is not None and loop.best.score >= verdict.score:
-        return loop.best
-    return Best(
-        iteration=loop.iteration,
-        revision=verdict.revision,
-        score=verdict.score,
-        passed=len(verdict.passed),
-        checks=len(verdict.checks),
-    )
-
-
-def settle(loop: Loop, settlement: Settlement | None) -> Loop:
+def settle(loop: Loop, settlement: Settlement | None, at: datetime) -> Loop:
     """Close the open grant: charge it, count or clear failures."""
     if settlement is None:
         return loop
@@ -320,21 +239,190 @@ def settle(loop: Loop, settlement: Settlement | None) -> Loop:
         "open": None,
         "spent": loop.spent + settlement.charged,
         "overruns": loop.overruns + settlement.overrun,
-        "failures": _failures(loop.failures, settlement),
+        **_failures(loop, settlement, at),
     }
-    if settlement.status in ("worker_lost", "expired"):
-        lost = SettledGrant(grant=loop.open.grant, seq=loop.open.seq)
-        update["settled"] = (*loop.settled, lost)[-SETTLED:]
+    if settlement.status in ("worker_lost", "expired", "stopped"):
+        update["settled"] = (*loop.settled, loop.open)[-SETTLED:]
     if settlement.status not in ("done", "not_started") and settlement.usage is None:
         update["estimated"] = loop.estimated + 1
     return loop.model_copy(update=update)
 
 
-def _failures(before: int, settlement: Settlement) -> int:
+def _failures(loop: Loop, settlement: Settlement, at: datetime) -> dict[str, object]:
     match settlement.status:
         case "done":
-            return 0
-        case "not_started" | "ended":
-            return before
+            return {"failures": 0, "strikes": 0, "failing_since": None, "compact": 0}
+        case "not_started" | "stopped" | "ended":
+            return {}
         case "failed" | "worker_lost" | "expired":
-            return before + 1
+            kind = settlement.error.kind if settlement.error else "internal"
+            return {
+                "failures": loop.failures + 1,
+                "strikes": loop.strikes + (kind not in PATIENT),
+                "failing_since": loop.failing_since or at,
+                "compact": loop.compact + (kind == "context_overflow"),
+            }
+
+
+def _accept(loop: Loop, data: EventData, at: datetime) -> Loop:
+    """Take in the result that a settlement says is good: a plan, an outcome or a verdict."""
+    if data.settles is None or data.settles.status != "done":
+        return loop
+    plan, outcome, verdict = _carried(data)
+    match data.settles.role:
+        case "planner":
+            return loop if plan is None else _planned(loop, plan)
+        case "executor" if outcome is not None and not outcome.succeeded:
+            return finish_iteration(loop, None, outcome, at)
+        case "executor":
+            changes: dict[str, object] = {"step": "verifier", "attempt": 0}
+            if outcome is not None:
+                changes |= {"outcome": outcome, "revision": outcome.revision}
+            return loop.model_copy(update=changes)
+        case "verifier":
+            return finish_iteration(loop, verdict, loop.outcome, at)
+
+
+def _carried(data: EventData) -> tuple[Plan | None, Outcome | None, Verdict | None]:
+    match data:
+        case PlanRequested():
+            return data.plan, data.outcome, data.verdict
+        case ExecutionRequested():
+            return data.plan, None, None
+        case VerificationRequested():
+            return data.plan, data.outcome, None
+        case LoopHeld() | LoopEnded():
+            return data.plan, data.execution, data.verdict
+        case LoopAdmitted() | LoopControlled() | LateResultRecorded():
+            return None, None, None
+
+
+def _planned(loop: Loop, plan: Plan) -> Loop:
+    uses = dict(loop.rule_uses)
+    if plan.rule:
+        uses[plan.rule] = uses.get(plan.rule, 0) + 1
+    step: Role = "executor" if plan.actions else "verifier"
+    return loop.model_copy(
+        update={
+            "plan": plan,
+            "outcome": None,
+            "rule_uses": uses,
+            "step": step,
+            "attempt": 0,
+            "hints": (),
+        }
+    )
+
+
+def controlled(loop: Loop, control: Control | None, at: datetime) -> Loop:
+    """The loop after what a person's word changes by itself."""
+    if control is None:
+        return loop
+    update: dict[str, object] = {"controls": (*loop.controls, control.id)[-CONTROLS:]}
+    match control:
+        case Nudge():
+            update["hints"] = (*loop.hints, control.hint)[-HINTS:]
+        case Reject():
+            said = control.reason or "no reason was given"
+            update["hints"] = (*loop.hints, f"A person rejected this: {said}")[-HINTS:]
+            if loop.held and loop.held.wanted and loop.held.wanted.kind == "plan":
+                loop = finish_iteration(loop, None, None, at, note=f"the plan was rejected: {said}")
+        case Retry():
+            update |= {"failures": 0, "strikes": 0, "failing_since": None}
+        case Amend():
+            update |= _amended(loop, control)
+        case _:
+            pass
+    return loop.model_copy(update=update)
+
+
+def _amended(loop: Loop, amend: Amend) -> dict[str, object]:
+    """The new budget, limits and deadline; Budget and Limits have the fields of their changes."""
+    budget = loop.budget.model_copy(update=amend.budget.model_dump(exclude_none=True))
+    limits = loop.limits.model_copy(update=amend.limits.model_dump(exclude_none=True))
+    changes: dict[str, object] = {"budget": budget, "limits": limits}
+    if amend.budget.time is not None:
+        changes["deadline"] = loop.admitted_at + timedelta(seconds=amend.budget.time)
+    return changes
+
+
+def _apply(loop: Loop, data: EventData, at: datetime, seq: int) -> Loop:
+    match data:
+        case LoopAdmitted():
+            raise UnreadableError(f"loop {loop.id}: it is admitted a second time")
+        case PlanRequested():
+            return _plan_requested(loop, data, at, seq)
+        case ExecutionRequested():
+            return _granted(loop, data, seq, {"plan": data.plan})
+        case VerificationRequested():
+            return _granted(loop, data, seq, {"plan": data.plan, "revision": data.revision})
+        case LoopHeld():
+            return loop.model_copy(
+                update={
+                    "state": data.hold,
+                    "held": Held(
+                        kind=data.hold,
+                        until=data.until,
+                        reason=data.reason,
+                        detail=data.detail,
+                        wanted=data.wanted,
+                    ),
+                    "wake_at": data.wake_at,
+                }
+            )
+        case LoopControlled():
+            update: dict[str, object] = {"wake_at": data.wake_at}
+            if data.control is not None and data.control.kind == "resume":
+                update |= {"state": _WORK[loop.step], "held": None}
+            return loop.model_copy(update=update)
+        case LateResultRecorded():
+            kept = tuple(item for item in loop.settled if item.seq != data.grant_seq)
+            return loop.model_copy(update={"settled": kept})
+        case LoopEnded():
+            return loop.model_copy(
+                update={
+                    "state": "ended",
+                    "ended": data.outcome,
+                    "reason": data.reason,
+                    "detail": data.detail,
+                    "ended_at": at,
+                    "held": None,
+                    "wake_at": None,
+                }
+            )
+
+
+def _plan_requested(loop: Loop, data: PlanRequested, at: datetime, seq: int) -> Loop:
+    changes: dict[str, object] = {}
+    if data.grant.iteration != loop.iteration:
+        changes = {
+            "iteration": data.grant.iteration,
+            "iteration_started_at": at,
+            "iteration_spent": loop.spent,
+        }
+    if data.notice is not None and data.notice != loop.notice:
+        changes |= {"notice": data.notice, "noticed_at": loop.iteration}
+    if data.forecast is not None:
+        changes["forecasts"] = (*loop.forecasts, data.forecast)[-HISTORY:]
+    return _granted(loop, data, seq, changes)
+
+
+def _granted(loop: Loop, data: RequestData, seq: int, changes: dict[str, object]) -> Loop:
+    grant = data.grant
+    return loop.model_copy(
+        update={
+            **changes,
+            "state": _WORK[grant.role],
+            "step": grant.role,
+            "attempt": grant.attempt,
+            "open": OpenGrant(grant=grant, seq=seq),
+            "held": None,
+            "wake_at": data.wake_at,
+        }
+    )
+
+
+def _warned(before: dict[str, int], warnings: tuple[BudgetWarning, ...]) -> dict[str, int]:
+    if not warnings:
+        return before
+    return {**before, **{warning.budget: warning.percent for warning in warnings}}

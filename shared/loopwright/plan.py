@@ -51,6 +51,8 @@ class Outcome(Wire):
 
     revision: str
     """The workspace after it; the same as before when nothing changed or an action failed."""
+    tree: str | None = None
+    """Digest of the workspace's contents, whatever led to them."""
     succeeded: bool
     """False where an action failed: its effects, and those before it, left no trace."""
     actions: tuple[ActionOutcome, ...] = ()

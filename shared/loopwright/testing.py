@@ -42,6 +42,7 @@ def playbook_goal(**overrides: Json) -> Goal:
             ]
         },
         "budget": {"iterations": 3, "time": 600},
+        "on_exhausted": "stop",
     }
     return parse_goal(goal | overrides)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import Field
+
 from loopwright.budget import Amount
-from loopwright.events import Best, IterationSummary, LoopOutcome, Reason
-from loopwright.loop import Loop, LoopState
+from loopwright.events import Best, IterationSummary, LoopOutcome, Notice, Reason
+from loopwright.forecast import Forecast
+from loopwright.loop import Held, Loop
 from loopwright.plan import CheckResult
+from loopwright.states import LoopState
 from loopwright.wire import Wire
 
 
@@ -32,8 +36,17 @@ class LoopView(Wire):
     outcome: LoopOutcome | None = None
     reason: Reason | None = None
     detail: str = ""
+    """Why it ended or waits, and the way out."""
     iteration: int
     attempt: int
+    held: Held | None = None
+    """Why it waits, until when, and what a person is asked."""
+    warned: dict[str, int] = Field(default_factory=dict)
+    """Budget → the highest share that was warned of, in per cent."""
+    notice: Notice | None = None
+    """It is stuck: what repeats."""
+    forecast: Forecast | None = None
+    """What it will have used when it ends."""
     score: float | None = None
     """Of the newest verdict."""
     best: Best | None = None
@@ -59,7 +72,7 @@ class LoopView(Wire):
 
 def view(loop: Loop) -> LoopView:
     """The view of a folded loop."""
-    verdict, budget = loop.verdict, loop.goal.budget
+    verdict, budget = loop.verdict, loop.budget
     return LoopView(
         loop=loop.id,
         tenant=loop.tenant,
@@ -68,9 +81,13 @@ def view(loop: Loop) -> LoopView:
         state=loop.state,
         outcome=loop.ended,
         reason=loop.reason,
-        detail=loop.detail,
+        detail=loop.detail or (loop.held.detail if loop.held else ""),
         iteration=loop.iteration,
         attempt=loop.attempt,
+        held=loop.held,
+        warned=loop.warned,
+        notice=loop.notice,
+        forecast=loop.forecasts[-1] if loop.forecasts else None,
         score=verdict.score if verdict else None,
         best=loop.best,
         spent=loop.spent,

@@ -115,8 +115,15 @@ def test_a_failing_action_leaves_no_trace_in_the_workspace(
         rules[0]["do"].append({"tool": "shell", "args": {"run": "echo half > half.txt; exit 3"}})
         goal["budget"]["iterations"] = 1
 
-    ended = here.json("run", str(variant(tmp_path, break_it)), code=3)
-    assert ended["outcome"] == "exhausted"
+    held = here.json("run", str(variant(tmp_path, break_it)), code=3)
+    assert (held["outcome"], held["state"], held["reason"]) == (
+        None,
+        "budget_exhausted",
+        "iterations",
+    )
+    here.json("cancel", held["loop"])
+    ended = here.json("watch", held["loop"], code=3)
+    assert ended["outcome"] == "cancelled"
     here.json("result", ended["loop"], "--to", str(tmp_path / "out"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["penguins-raw.csv"]
 

@@ -37,8 +37,9 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
-def test_a_planner_without_a_key_ends_the_loop_with_a_reason(tmp_path: Path) -> None:
+def test_a_planner_without_a_key_blocks_the_loop_and_says_so(tmp_path: Path) -> None:
     with installation(tmp_path / "data") as here:
-        ended = here.json("run", str(GOAL), code=3)
-        assert (ended["outcome"], ended["reason"]) == ("failed", "errors")
-        assert "OPENAI_API_KEY" in ended["detail"]
+        held = here.json("run", str(GOAL), code=3)
+        assert (held["outcome"], held["state"]) == (None, "blocked")
+        assert "OPENAI_API_KEY" in held["detail"]
+        assert f"loopwright retry {held['loop']}" in held["detail"]

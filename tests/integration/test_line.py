@@ -150,7 +150,9 @@ class Line:
         return str(answer["loop"])
 
     async def cancel(self, loop: str) -> dict[str, Any]:
-        return await self._ask(subjects.control(loop), b'{"id": "cancel-01", "reason": "enough"}')
+        return await self._ask(
+            subjects.control(loop), b'{"kind": "cancel", "id": "cancel-01", "reason": "enough"}'
+        )
 
     async def _ask(self, subject: str, body: bytes) -> dict[str, Any]:
         inbox = self.bus.nc.new_inbox()

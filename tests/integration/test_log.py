@@ -11,7 +11,7 @@ import pytest
 from loopwright import subjects
 from loopwright.chain import decode_event, digest
 from loopwright.errors import BusUnavailableError, ConflictError, PayloadTooLargeError
-from loopwright.events import LoopAdmitted, LoopHeld
+from loopwright.events import LoopAdmitted, LoopControlled
 from loopwright.goal import Goal
 from loopwright.loop import Loop
 from loopwright.objects import Objects
@@ -28,8 +28,8 @@ def admitted(goal: Goal | None = None) -> LoopAdmitted:
     return LoopAdmitted(tenant="default", goal=goal, goal_digest=goal.digest(), deadline=deadline)
 
 
-def held() -> LoopHeld:
-    return LoopHeld(hold="backing_off", until=datetime.now(UTC))
+def word() -> LoopControlled:
+    return LoopControlled()
 
 
 async def append(log: Log, loop: Loop | None, data: Any) -> Loop:
@@ -42,7 +42,7 @@ async def test_a_loop_is_read_back_as_it_was_appended(bus: Bus, objects: Objects
     writer = Log(bus, objects, "/w")
     loop = await append(writer, None, admitted())
     for _ in range(5):
-        loop = await append(writer, loop, held())
+        loop = await append(writer, loop, word())
     assert await Log(bus, objects, "/r").load_tip(LOOP_ID) == loop
 
 
@@ -50,7 +50,7 @@ async def test_a_log_longer_than_one_read_is_read_whole(bus: Bus, objects: Objec
     writer = Log(bus, objects, "/w")
     loop = await append(writer, None, admitted())
     for _ in range(300):
-        loop = await append(writer, loop, held())
+        loop = await append(writer, loop, word())
     assert await Log(bus, objects, "/r").load_tip(LOOP_ID) == loop
 
 
@@ -58,7 +58,7 @@ async def test_of_many_appends_on_one_tip_one_wins(bus: Bus, objects: Objects) -
     logs = [Log(bus, objects, f"/{index}") for index in range(8)]
     loop = await append(logs[0], None, admitted())
     for _ in range(15):
-        tries = [append(log, loop, held()) for log in logs]
+        tries = [append(log, loop, word()) for log in logs]
         results = await asyncio.gather(*tries, return_exceptions=True)
         won = [result for result in results if isinstance(result, Loop)]
         assert len(won) == 1
@@ -73,9 +73,9 @@ async def test_a_stale_fold_loses_its_append_and_then_reads_the_tip(
     first, second = Log(bus, objects, "/1"), Log(bus, objects, "/2")
     loop = await append(first, None, admitted())
     stale = await second.load(LOOP_ID, at_least=0)
-    ahead = await append(first, loop, held())
+    ahead = await append(first, loop, word())
     with pytest.raises(ConflictError):
-        await append(second, stale, held())
+        await append(second, stale, word())
     assert await second.load(LOOP_ID, at_least=0) == ahead
 
 
@@ -102,7 +102,7 @@ async def test_an_append_outlives_a_killed_server(
     loop = await append(log, None, admitted())
     for _ in range(3):
         nats_process.kill()
-        waiting = asyncio.create_task(append(log, loop, held()))
+        waiting = asyncio.create_task(append(log, loop, word()))
         nats_process.start()
         loop = await waiting
     assert await Log(bus, objects, "/r").load_tip(LOOP_ID) == loop
@@ -133,7 +133,7 @@ async def test_a_message_beyond_the_cap_is_refused_before_it_is_sent(bus: Bus) -
 async def test_the_chain_is_over_the_stored_bodies(bus: Bus, objects: Objects) -> None:
     log = Log(bus, objects, "/w")
     loop = await append(log, None, admitted())
-    await append(log, loop, held())
+    await append(log, loop, word())
     bodies = [s.body async for s in bus.read(subjects.LOOPS, subjects.loop_events(LOOP_ID), 1)]
     assert decode_event(bodies[1]).prev == digest(bodies[0])
 

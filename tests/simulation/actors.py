@@ -27,7 +27,7 @@ from loopwright.results import (
 from loopwright.subjects import REQUEST_KIND, ROLES, Role
 from loopwright.tools import Action
 from loopwright_coordinator.core import decide
-from loopwright_coordinator.grants import Timer, token_digest
+from loopwright_coordinator.grants import token_digest
 from loopwright_coordinator.inputs import (
     Append,
     Arm,
@@ -37,6 +37,7 @@ from loopwright_coordinator.inputs import (
     Input,
     ResultArrived,
     TakeClaim,
+    Timer,
     Woken,
 )
 from simulation.world import Message, Process, Queue, Subjects, World

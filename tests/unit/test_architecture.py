@@ -14,12 +14,36 @@ OWN = ("loopwright", "loopwright_")
 PURE = [
     *(
         ROOT / "services/coordinator/loopwright_coordinator" / f"{name}.py"
-        for name in ("core", "exits", "grants", "inputs", "policy", "steps")
+        for name in (
+            "budgets",
+            "core",
+            "exits",
+            "grants",
+            "inputs",
+            "people",
+            "policy",
+            "seal",
+            "steps",
+            "stuck",
+        )
     ),
     *(ROOT.glob("services/*/loopwright_*/core.py")),
     *(
         ROOT / "shared/loopwright" / f"{name}.py"
-        for name in ("budget", "chain", "checks", "control", "events", "goal", "loop", "plan")
+        for name in (
+            "budget",
+            "chain",
+            "checks",
+            "control",
+            "events",
+            "forecast",
+            "goal",
+            "iteration",
+            "loop",
+            "marks",
+            "plan",
+            "states",
+        )
     ),
 ]
 IMPURE = {

@@ -19,7 +19,6 @@ from loopwright.results import (
 from loopwright.testing import EPOCH, model_goal, playbook_goal
 from loopwright.tools import Action
 from loopwright_coordinator.core import decide
-from loopwright_coordinator.grants import GRACE_S
 from loopwright_coordinator.inputs import (
     Append,
     Arm,
@@ -29,6 +28,7 @@ from loopwright_coordinator.inputs import (
     TakeClaim,
     Woken,
 )
+from loopwright_coordinator.seal import GRACE_S
 from table import PLAN, R1, R2, TOUCH, Table
 
 
@@ -311,11 +311,13 @@ def test_retry_after_is_honoured() -> None:
 
 
 @pytest.mark.parametrize("kind", ["auth", "billing", "model_not_found"])
-def test_a_lasting_failure_ends_the_loop_at_once(kind: ErrorKind) -> None:
+def test_what_only_a_person_can_mend_blocks_the_loop_and_burns_nothing(kind: ErrorKind) -> None:
     table = Table()
     table.begin()
     event = table.fail(kind)
-    assert (event.outcome, event.reason) == ("failed", "errors")
+    assert (event.kind, event.hold) == ("loop_held", "blocked")
+    assert table.loop.reserved == Amount()
+    assert f"loopwright retry {table.loop.id}" in event.detail
 
 
 def test_failures_in_a_row_end_the_loop() -> None:

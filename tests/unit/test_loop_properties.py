@@ -129,7 +129,7 @@ class AnyOrder(RuleBasedStateMachine):
     def a_loop_that_goes_on_has_something_that_will_move_it(self) -> None:
         loop = self.table.loop
         if loop.ended is None:
-            assert loop.open is not None or loop.held_until is not None
+            assert loop.open is not None or loop.held is not None
             assert loop.wake_at is not None
 
     def teardown(self) -> None:

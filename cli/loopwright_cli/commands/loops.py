@@ -1,4 +1,4 @@
-"""Loops: list, look at, follow, cancel, fetch."""
+"""Loops: list, look at, follow, check, fetch."""
 
 from __future__ import annotations
 
@@ -101,14 +101,21 @@ def _show(state: Loop) -> None:
 
 
 @app.command()
-def watch(loop: LoopArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Follow a loop to its end; Ctrl-C leaves it to itself."""
+def watch(
+    loop: LoopArgument,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Stay while the loop waits for a person.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a loop to its end, or until it waits for a person; Ctrl-C leaves it to itself."""
     at = session(data, as_json)
 
     async def work() -> None:
         async with at.client() as client:
             await client.fold(loop)
-            last = await follow(at, client, loop, cancel=False)
+            last = await follow(at, client, loop, cancel=False, stay=stay)
         finish(at, last)
 
     perform(at, work())
@@ -225,21 +232,3 @@ def result(
         at.emit({"loop": loop, "revision": fetched, "folder": str(to)})
     else:
         out.print(f"Wrote revision {fetched[:12]} to {to}")
-
-
-@app.command()
-def cancel(
-    loop: LoopArgument,
-    reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """End a loop now; its best work is delivered."""
-    at = session(data, as_json)
-
-    async def work() -> str:
-        async with at.client() as client:
-            return await client.cancel(loop, reason)
-
-    said = perform(at, work())
-    at.emit({"loop": loop, "accepted": True, "reason": said}) if as_json else out.print(said)

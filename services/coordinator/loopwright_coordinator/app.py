@@ -33,7 +33,7 @@ from loopwright.service.tracing import Tracing, trace_id, traceparent
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.control import Controls
 from loopwright_coordinator.core import decide
-from loopwright_coordinator.grants import Timer, token_digest
+from loopwright_coordinator.grants import token_digest
 from loopwright_coordinator.inputs import (
     Append,
     Arm,
@@ -42,6 +42,7 @@ from loopwright_coordinator.inputs import (
     Input,
     ResultArrived,
     TakeClaim,
+    Timer,
     Woken,
 )
 from loopwright_coordinator.log import Log

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from loopwright.control import Cancel
+from loopwright.control import CONTROL, Control
 from loopwright.errors import UnreadableError
 from loopwright.ids import is_loop_id
 from loopwright.service.bus import Bus
 from loopwright.service.intake import RetryLaterError
 from loopwright_coordinator.admission import Settle
 from loopwright_coordinator.answers import answer
-from loopwright_coordinator.inputs import Append, ControlArrived
+from loopwright_coordinator.inputs import Append, ControlArrived, Ignore
 
 #: A loop's control may arrive before its goal is admitted: so often it is tried again.
 UNKNOWN_TRIES = 4
@@ -39,15 +39,21 @@ class Controls:
             await answer(self.bus, message, refused)
             return
         loop, decision = settled
-        done = isinstance(decision, Append) or loop.ended == "cancelled"
-        reason = loop.detail if done else f"the loop has ended already: {loop.ended}"
-        await answer(self.bus, message, {"accepted": done, "reason": reason})
+        state = loop.ended or loop.state
+        if isinstance(decision, Ignore) and not decision.done:
+            refused = {"accepted": False, "reason": decision.why, "state": state}
+            await answer(self.bus, message, refused)
+            return
+        held = loop.held.detail if loop.held else ""
+        said = loop.detail or held or f"done; the loop is {state.replace('_', ' ')}"
+        done = {"accepted": True, "reason": said, "state": state}
+        await answer(self.bus, message, {**done, "duplicate": not isinstance(decision, Append)})
 
-    async def _read(self, message: Msg, loop_id: str) -> Cancel:
+    async def _read(self, message: Msg, loop_id: str) -> Control:
         why = f"'{loop_id}' is no loop id"
         if is_loop_id(loop_id):
             try:
-                return Cancel.model_validate_json(message.data)
+                return CONTROL.validate_json(message.data)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 why = f"no control message: {'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -11,15 +11,12 @@ import hmac
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from loopwright.control import Control
-from loopwright.errors import ErrorInfo, StepError
-from loopwright.events import (
-    LateResultRecorded,
-    LoopHeld,
-    Settlement,
-)
+from loopwright.errors import PATIENT, ErrorInfo, StepError
+from loopwright.events import LateResultRecorded, LoopHeld, Settlement, Wanted
 from loopwright.goal import OpenAI, Playbook
-from loopwright.loop import Loop, finish_iteration, settle
+from loopwright.iteration import finish_iteration
+from loopwright.loop import Loop, settle
+from loopwright.marks import plan_digest
 from loopwright.plan import Outcome, Plan, Verdict
 from loopwright.results import (
     ExecutionFinished,
@@ -31,18 +28,17 @@ from loopwright.results import (
 )
 from loopwright.subjects import Role
 from loopwright.tools import action_faults
+from loopwright_coordinator import stuck
 from loopwright_coordinator.exits import (
     Exit,
     end,
     exhausted,
+    expired,
+    expiry,
+    out_of_budget,
     overdue,
-    too_many_actions,
 )
-from loopwright_coordinator.grants import (
-    next_look,
-    settle_result,
-    settle_unheard,
-)
+from loopwright_coordinator.grants import settle_result, settle_unheard
 from loopwright_coordinator.inputs import (
     Append,
     Arm,
@@ -55,9 +51,10 @@ from loopwright_coordinator.inputs import (
     TakeClaim,
     Woken,
 )
-from loopwright_coordinator.policy import POLICY, End, backoff_s
+from loopwright_coordinator.people import heed
+from loopwright_coordinator.policy import POLICY, Block, End, Exhaust, Retry, backoff_s
+from loopwright_coordinator.seal import next_look, sealed
 from loopwright_coordinator.steps import (
-    append,
     execution_step,
     plan_step,
     same_step,
@@ -68,16 +65,18 @@ from loopwright_coordinator.steps import (
 def decide(loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
     """What one input means to one loop."""
     if loop.ended is not None:
-        return Ignore(f"the loop has ended: {loop.ended}")
+        done = isinstance(received, ControlArrived) and received.control.id in loop.controls
+        return Ignore(f"the loop has ended: {loop.ended}", done=done)
     match received:
         case Begin():
-            return _begin(loop, received, now, nonce)
+            decision, control = _begin(loop, received, now, nonce), None
         case ResultArrived():
-            return _result(loop, received, now, nonce)
-        case ControlArrived():
-            return _cancel(loop, received.control, now)
+            decision, control = _result(loop, received, now, nonce), None
+        case ControlArrived(control=control):
+            decision = heed(loop, control, now, nonce)
         case Woken():
-            return _woken(loop, received, now, nonce)
+            decision, control = _woken(loop, received, now, nonce), None
+    return sealed(loop, decision, now, control)
 
 
 def _begin(loop: Loop, received: Begin, now: datetime, nonce: str) -> Decision:
@@ -87,7 +86,9 @@ def _begin(loop: Loop, received: Begin, now: datetime, nonce: str) -> Decision:
     if refused is not None:
         return Append(end(loop, now, refused))
     over = exhausted(loop, now)
-    return Append(end(loop, now, over)) if over else plan_step(loop, None, now, nonce, attempt=1)
+    if over is not None:
+        return Append(out_of_budget(loop, now, over))
+    return plan_step(loop, None, now, nonce, attempt=1)
 
 
 def _refused(loop: Loop, received: Begin) -> Exit | None:
@@ -105,13 +106,6 @@ def _refused(loop: Loop, received: Begin) -> Exit | None:
     return None
 
 
-def _cancel(loop: Loop, control: Control, now: datetime) -> Append:
-    detail = f"cancelled: {control.reason}" if control.reason else "cancelled on request"
-    settles = settle_unheard(loop, "ended")
-    cause = Exit("cancelled", "requested", detail)
-    return Append(end(settle(loop, settles), now, cause, settles=settles), stop=True)
-
-
 def _woken(loop: Loop, received: Woken, now: datetime, nonce: str) -> Decision:
     over = now >= loop.deadline
     missed = loop.open is not None and now >= loop.open.grant.deadline
@@ -119,11 +113,14 @@ def _woken(loop: Loop, received: Woken, now: datetime, nonce: str) -> Decision:
         return TakeClaim(loop.open.grant)
     if over:
         settles = settle_unheard(loop, "not_started" if received.claim_won else "ended")
-        return Append(end(settle(loop, settles), now, overdue(loop), settles=settles), stop=True)
+        after = settle(loop, settles, now)
+        return Append(end(after, now, overdue(loop), settles=settles), stop=True)
     if missed:
         return _missed(loop, claim_won=bool(received.claim_won), now=now, nonce=nonce)
-    if loop.held_until is not None and now >= loop.held_until:
-        return same_step(loop, None, now, nonce)
+    if loop.held is not None and loop.held.kind != "paused" and now >= loop.held.until:
+        if loop.held.kind == "backing_off":
+            return same_step(loop, None, now, nonce)
+        return Append(end(loop, now, expired(loop)))
     return Arm(next_look(loop))
 
 
@@ -132,7 +129,7 @@ def _missed(loop: Loop, *, claim_won: bool, now: datetime, nonce: str) -> Append
     assert loop.open is not None
     if claim_won:
         settles = settle_unheard(loop, "not_started")
-        return same_step(settle(loop, settles), settles, now, nonce)
+        return same_step(settle(loop, settles, now), settles, now, nonce)
     grant = loop.open.grant
     message = f"the {grant.role} did not answer before its deadline, {grant.deadline.isoformat()}"
     error = ErrorInfo(kind="timeout", message=message)
@@ -199,12 +196,13 @@ def _expect(loop: Loop, result: Result, role: Role) -> None:
 def _planned(loop: Loop, result: Result, plan: Plan, now: datetime, nonce: str) -> Append:
     _refuse_plan(loop, plan)
     settles = settle_result(loop, result, None)
-    after = settle(loop, settles)
-    over = overdue(after) if now >= loop.deadline else too_many_actions(after, plan)
-    if over is not None:
-        return Append(end(after, now, over, settles=settles))
+    after = settle(loop, settles, now)
+    if now >= loop.deadline:
+        return Append(end(after, now, overdue(after), settles=settles))
     if not plan.actions:
         return verification_step(after, settles, plan, None, now, nonce, attempt=1)
+    if "plan" in loop.goal.approvals:
+        return Append(_ask(after, settles, Wanted(kind="plan", of=plan_digest(plan)), now, plan))
     return execution_step(after, settles, plan, now, nonce, attempt=1)
 
 
@@ -219,9 +217,32 @@ def _refuse_plan(loop: Loop, plan: Plan) -> None:
             raise StepError("invalid_output", f"the rule '{plan.rule}' has no uses left")
 
 
+def _ask(
+    loop: Loop,
+    settles: Settlement,
+    wanted: Wanted,
+    now: datetime,
+    plan: Plan | None,
+    verdict: Verdict | None = None,
+) -> LoopHeld:
+    """Wait for a person's word on a plan or a result."""
+    what = f"the plan {wanted.of}" if wanted.kind == "plan" else f"the result {wanted.of[:12]}"
+    detail = f"{what} waits for approval; answer with: loopwright approve {loop.id} (or reject)"
+    return LoopHeld(
+        settles=settles,
+        hold="awaiting_approval",
+        until=expiry(loop, now),
+        reason="hold_expired",
+        detail=detail,
+        wanted=wanted,
+        plan=plan,
+        verdict=verdict,
+    )
+
+
 def _executed(loop: Loop, result: Result, outcome: Outcome, now: datetime, nonce: str) -> Append:
     settles = settle_result(loop, result, None)
-    after = settle(loop, settles)
+    after = settle(loop, settles, now)
     if not outcome.succeeded:
         return _next_iteration(after, settles, now, nonce, outcome=outcome)
     if now >= loop.deadline:
@@ -233,7 +254,7 @@ def _executed(loop: Loop, result: Result, outcome: Outcome, now: datetime, nonce
 def _verified(loop: Loop, result: Result, verdict: Verdict, now: datetime, nonce: str) -> Append:
     verdict = _bound(loop, verdict)
     settles = settle_result(loop, result, None)
-    after = settle(loop, settles)
+    after = settle(loop, settles, now)
     return _next_iteration(after, settles, now, nonce, outcome=loop.outcome, verdict=verdict)
 
 
@@ -257,23 +278,62 @@ def _failed(loop: Loop, result: Result, error: ErrorInfo, now: datetime, nonce: 
 def _retry(
     loop: Loop, settles: Settlement | None, error: ErrorInfo, now: datetime, nonce: str
 ) -> Append:
-    """A step failed: end the loop, wait, or grant the step again, as the policy says."""
-    after = settle(loop, settles)
-    policy = POLICY[error.kind]
-    if isinstance(policy, End):
-        cause = Exit(policy.outcome, policy.reason, error.message)
-        return Append(end(after, now, cause, settles=settles))
-    most = loop.goal.limits.attempts
-    if after.failures >= most:
-        detail = f"{after.failures} failures in a row, limits.attempts is {most}; {error.message}"
-        return Append(end(after, now, Exit("failed", "errors", detail), settles=settles))
+    """A step failed: end the loop, hold it, wait, or grant the step again, as the policy says."""
+    after = settle(loop, settles, now)
     if now >= loop.deadline:
         return Append(end(after, now, overdue(after), settles=settles))
-    wait = backoff_s(policy, error, after.failures, f"{loop.id}/{loop.n}")
+    then = POLICY[error.kind].then
+    match then:
+        case End():
+            cause = Exit(then.outcome, then.reason, error.message)
+            return Append(end(after, now, cause, settles=settles))
+        case Exhaust():
+            cause = Exit("exhausted", then.reason, error.message)
+            return Append(out_of_budget(after, now, cause, settles=settles))
+        case Block():
+            detail = f"{error.message}; mend it, then: loopwright retry {loop.id}"
+            held = LoopHeld(
+                settles=settles,
+                hold="blocked",
+                until=expiry(after, now),
+                reason="dependency",
+                detail=detail,
+            )
+            return Append(held)
+        case Retry():
+            return _again(after, settles, then, error, now, nonce)
+
+
+def _again(
+    after: Loop,
+    settles: Settlement | None,
+    retry: Retry,
+    error: ErrorInfo,
+    now: datetime,
+    nonce: str,
+) -> Append:
+    over = _given_up(after, error, now)
+    if over is not None:
+        return Append(end(after, now, over, settles=settles))
+    wait = backoff_s(retry, error, after.failures, f"{after.id}/{after.n}")
     if wait <= 0:
         return same_step(after, settles, now, nonce)
-    held = LoopHeld(settles=settles, hold="backing_off", until=now + timedelta(seconds=wait))
-    return append(after, held, now)
+    until = now + timedelta(seconds=wait)
+    detail = f"{error.message}; tried again in {wait:.1f} s"
+    return Append(LoopHeld(settles=settles, hold="backing_off", until=until, detail=detail))
+
+
+def _given_up(after: Loop, error: ErrorInfo, now: datetime) -> Exit | None:
+    """Errors in a row, or a dependency that is down past its patience."""
+    limits, since = after.limits, after.failing_since or now
+    down = (now - since).total_seconds()
+    if error.kind in PATIENT and down >= limits.patience:
+        detail = f"{error.kind} for {down:.0f} s, limits.patience is {limits.patience:g} s"
+        return Exit("failed", "dependency", f"{detail}; {error.message}")
+    if after.strikes < limits.attempts:
+        return None
+    detail = f"{after.strikes} failures in a row, limits.attempts is {limits.attempts}"
+    return Exit("failed", "errors", f"{detail}; {error.message}")
 
 
 def _next_iteration(
@@ -286,13 +346,24 @@ def _next_iteration(
     verdict: Verdict | None = None,
 ) -> Append:
     """Accept the iteration's verdict or failed outcome: achieved, exhausted, or round again."""
-    folded = finish_iteration(after, after.plan, verdict, outcome, now)
-    over = _achieved(after, verdict) or exhausted(folded, now)
+    folded = finish_iteration(after, verdict, outcome, now)
+    execution = outcome if verdict is None else None
+    met = _achieved(after, verdict)
+    if met is not None and verdict is not None:
+        if "result" in after.goal.approvals:
+            wanted = Wanted(kind="result", of=verdict.revision)
+            return Append(_ask(folded, settles, wanted, now, None, verdict))
+        return Append(end(folded, now, met, settles=settles, verdict=verdict))
+    over = exhausted(folded, now)
     if over is not None:
-        execution = outcome if verdict is None else None
-        ended = end(folded, now, over, settles=settles, verdict=verdict, execution=execution)
+        return Append(
+            out_of_budget(folded, now, over, settles=settles, verdict=verdict, execution=execution)
+        )
+    found = stuck.answer(folded)
+    if isinstance(found, Exit):
+        ended = end(folded, now, found, settles=settles, verdict=verdict, execution=execution)
         return Append(ended)
-    return plan_step(folded, settles, now, nonce, attempt=1)
+    return plan_step(folded, settles, now, nonce, attempt=1, notice=found)
 
 
 def _achieved(loop: Loop, verdict: Verdict | None) -> Exit | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from loopwright.control import Control
 from loopwright.events import EventData, Grant
 from loopwright.results import Result
-from loopwright_coordinator.grants import Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,14 @@ Input = Begin | ResultArrived | ControlArrived | Woken
 
 
 @dataclass(frozen=True, slots=True)
+class Timer:
+    """A durable timer: look at the loop again at `at`; `guard` names what it watches."""
+
+    guard: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Append:
     """Append this one event; arm the timer first; tell the workers to stop after."""
 
@@ -60,6 +68,8 @@ class Ignore:
     """Nothing follows from the input; `why` is for the log and for whoever asked."""
 
     why: str
+    done: bool = False
+    """What was asked for is done already."""
 
 
 @dataclass(frozen=True, slots=True)

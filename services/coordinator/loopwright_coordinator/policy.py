@@ -1,11 +1,14 @@
-"""Error kind → what happens next: one table, and the backoff that it leads to. Pure."""
+"""Error kind → what happens next: one table, and the backoff that it leads to. Pure.
+
+The page of the documents is written from it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 
-from loopwright.errors import ErrorInfo, ErrorKind
+from loopwright.errors import PATIENT, ErrorInfo, ErrorKind
 from loopwright.events import LoopOutcome, Reason
 
 
@@ -18,6 +21,18 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Only a person can mend it: hold the loop, burn nothing, until `retry`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhaust:
+    """The budget does not cover the step: hold for an amendment, or end."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """No attempt can help: end the loop."""
 
@@ -25,27 +40,38 @@ class End:
     reason: Reason
 
 
-POLICY: dict[ErrorKind, Retry | End] = {
-    "rate_limited": Retry(base_s=2.0, cap_s=120.0),
-    "overloaded": Retry(base_s=2.0, cap_s=120.0),
-    "timeout": Retry(base_s=1.0),
-    "network": Retry(base_s=1.0),
-    "context_overflow": Retry(),
-    "invalid_output": Retry(),
-    "content_filtered": Retry(),
-    "auth": End("failed", "errors"),
-    "billing": End("failed", "errors"),
-    "model_not_found": End("failed", "errors"),
-    "tool_not_found": Retry(),
-    "invalid_arguments": Retry(),
-    "permission_denied": Retry(),
-    "sandbox_limit": Retry(),
-    "sandbox_unavailable": Retry(base_s=5.0),
-    "tool_failed": Retry(),
-    "budget_too_small": End("exhausted", "tokens"),
-    "no_rule_applies": End("exhausted", "no_rule_applies"),
-    "worker_lost": Retry(),
-    "internal": Retry(base_s=1.0),
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an error kind leads to."""
+
+    then: Retry | Block | Exhaust | End
+    breaker: bool = False
+    """Whether it says that the dependency is ill."""
+    before: str = ""
+    """What is tried before the step counts as failed, or changed for its next attempt."""
+
+
+POLICY: dict[ErrorKind, Row] = {
+    "rate_limited": Row(Retry(base_s=2.0, cap_s=120.0)),
+    "overloaded": Row(Retry(base_s=2.0, cap_s=120.0), breaker=True),
+    "timeout": Row(Retry(base_s=1.0), breaker=True),
+    "network": Row(Retry(base_s=1.0, cap_s=120.0), breaker=True),
+    "context_overflow": Row(Retry(), before="the next attempt has half the context"),
+    "invalid_output": Row(Retry(), before="one turn to repair it"),
+    "content_filtered": Row(Retry()),
+    "auth": Row(Block()),
+    "billing": Row(Block()),
+    "model_not_found": Row(Block()),
+    "tool_not_found": Row(Retry(), before="one turn to repair it"),
+    "invalid_arguments": Row(Retry(), before="one turn to repair it"),
+    "permission_denied": Row(Retry(), before="one turn to repair it"),
+    "sandbox_limit": Row(Retry()),
+    "sandbox_unavailable": Row(Block()),
+    "tool_failed": Row(Retry(), breaker=True),
+    "budget_too_small": Row(Exhaust("tokens")),
+    "no_rule_applies": Row(End("exhausted", "no_rule_applies")),
+    "worker_lost": Row(Retry()),
+    "internal": Row(Retry(base_s=1.0)),
 }
 
 #: The longest that a dependency's Retry-After is honoured, in seconds.
@@ -63,3 +89,40 @@ def backoff_s(retry: Retry, error: ErrorInfo, failures: int, key: str) -> float:
     ceiling = min(retry.cap_s, retry.base_s * 2.0 ** min(failures, 20))
     share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
     return ceiling * share
+
+
+def table() -> str:
+    """The policy as Markdown."""
+    lines = [
+        "# Errors and what follows",
+        "",
+        "Written from the table in `loopwright_coordinator.policy`; change it there, then run "
+        "`make contract`.",
+        "",
+        "| kind | first | then | counts for the breaker |",
+        "|---|---|---|---|",
+        *(
+            f"| `{kind}` | {row.before} | {_words(kind, row)} | {'yes' if row.breaker else 'no'} |"
+            for kind, row in POLICY.items()
+        ),
+        "",
+        "Backoff is exponential with full jitter, derived from the loop and its position, so that "
+        "a decision made twice is the same. A Retry-After is honoured up to "
+        f"{MAX_RETRY_AFTER_S:g} s. Waiting is a durable timer: it survives a restart of "
+        "everything.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _words(kind: ErrorKind, row: Row) -> str:
+    match row.then:
+        case Retry(base_s=base, cap_s=cap):
+            limit = "until `limits.patience`" if kind in PATIENT else "up to `limits.attempts`"
+            wait = f"after up to {base:g} s × 2^n, at most {cap:g} s" if base else "at once"
+            return f"again {wait}, {limit}"
+        case Block():
+            return "held as `blocked` until `loopwright retry`"
+        case Exhaust():
+            return "held as `budget_exhausted` until `loopwright amend`, or ended"
+        case End(outcome=outcome, reason=reason):
+            return f"ended as `{outcome}` ({reason})"

@@ -1,31 +1,26 @@
-"""Granting a step: each function makes the one event that does it, or ends the loop. Pure."""
+"""Granting a step: each function makes the one event that does it, or holds or ends. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from loopwright.events import (
-    EventData,
     ExecutionRequested,
+    Notice,
     PlanRequested,
     Settlement,
     VerificationRequested,
 )
 from loopwright.loop import Loop
 from loopwright.plan import Outcome, Plan
-from loopwright_coordinator.exits import end, no_call_fits, too_many_actions
-from loopwright_coordinator.grants import (
-    grant_execution,
-    grant_plan,
-    grant_verification,
-    reserve_plan,
-    with_wake,
-)
+from loopwright_coordinator.budgets import forecast_of, reserve_plan
+from loopwright_coordinator.exits import no_call_fits, out_of_budget, too_many_actions
+from loopwright_coordinator.grants import grant_execution, grant_plan, grant_verification
 from loopwright_coordinator.inputs import Append
 
 
 def same_step(loop: Loop, settles: Settlement | None, now: datetime, nonce: str) -> Append:
-    """Grant the step that is due once more, as a new attempt."""
+    """Grant the step that is due, as a new attempt."""
     attempt = loop.attempt + 1
     match loop.step:
         case "planner":
@@ -41,11 +36,18 @@ def same_step(loop: Loop, settles: Settlement | None, now: datetime, nonce: str)
 
 
 def plan_step(
-    loop: Loop, settles: Settlement | None, now: datetime, nonce: str, *, attempt: int
+    loop: Loop,
+    settles: Settlement | None,
+    now: datetime,
+    nonce: str,
+    *,
+    attempt: int,
+    notice: Notice | None = None,
 ) -> Append:
+    """Ask for a plan; `loop` stands between two iterations, or before another attempt."""
     reserved = reserve_plan(loop)
     if reserved is None:
-        return Append(end(loop, now, no_call_fits(loop), settles=settles))
+        return Append(out_of_budget(loop, now, no_call_fits(loop), settles=settles))
     data = PlanRequested(
         settles=settles,
         grant=grant_plan(loop, reserved, now, nonce, attempt),
@@ -56,19 +58,23 @@ def plan_step(
         history=loop.history,
         rule_uses=loop.rule_uses,
         price=loop.price,
+        hints=loop.hints,
+        notice=notice or loop.notice,
+        forecast=forecast_of(loop, now) if attempt == 1 else None,
     )
-    return append(loop, data, now, nonce)
+    return Append(data, token=nonce)
 
 
 def execution_step(
     loop: Loop, settles: Settlement | None, plan: Plan, now: datetime, nonce: str, *, attempt: int
 ) -> Append:
+    """Ask for the plan to be run."""
     over = too_many_actions(loop, plan)
     if over is not None:
-        return Append(end(loop, now, over, settles=settles))
+        return Append(out_of_budget(loop, now, over, settles=settles, plan=plan))
     grant = grant_execution(loop, plan, now, nonce, attempt)
     data = ExecutionRequested(settles=settles, grant=grant, revision=loop.revision, plan=plan)
-    return append(loop, data, now, nonce)
+    return Append(data, token=nonce)
 
 
 def verification_step(
@@ -81,6 +87,7 @@ def verification_step(
     *,
     attempt: int,
 ) -> Append:
+    """Ask for the revision to be judged."""
     data = VerificationRequested(
         settles=settles,
         grant=grant_verification(loop, now, nonce, attempt),
@@ -88,9 +95,4 @@ def verification_step(
         outcome=outcome,
         plan=plan,
     )
-    return append(loop, data, now, nonce)
-
-
-def append(loop: Loop, data: EventData, now: datetime, token: str | None = None) -> Append:
-    woken, timer = with_wake(loop, data, now)
-    return Append(woken, timer=timer, token=token)
+    return Append(data, token=nonce)

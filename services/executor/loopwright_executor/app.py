@@ -57,9 +57,11 @@ class ExecuteStep:
             succeeded = not any(map(stops, actions, outcomes))
             rest = skipped(actions[len(outcomes) :])
             snapshot = await self._commit(request, tree, base) if succeeded else None
+            digest = snapshot and await self.workspaces.contents(request.loop, snapshot.revision)
         changed = snapshot.changed if snapshot else ()
         return Outcome(
             revision=snapshot.revision if snapshot else base,
+            tree=digest,
             succeeded=succeeded,
             actions=bounded([*outcomes, *rest]),
             changes=tuple(

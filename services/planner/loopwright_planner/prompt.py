@@ -1,7 +1,8 @@
 """From the state of a loop to the messages of a prompt, never larger than its limit. Pure.
 
-The rules, the objective and the limits are always there, and the checks in up to half of the room
-beside them. These are the goal's own words. All else is data in fences; each kind has at most a
+The rules, the objective and the limits are always there, the checks in up to half of the room
+beside them, what people hint and that the loop is stuck in up to a quarter. These are words of the
+goal, of people and of the coordinator. All else is data in fences; each kind has at most a
 share of what is left, in this order of importance: the evidence of failing checks, the outcome of
 the last actions, the plan, the history, the list of files; the texts of files take the rest.
 """
@@ -73,8 +74,9 @@ def write_prompt(
     if least > limit:
         raise PromptTooLongError(least, limit)
     checks = cut(_checks(situation.goal), (limit - least) // 2, bound)
-    blocks = list(_fit(situation, limit - least - bound(checks), bound))
-    return Prompt(system, _user(pinned + checks, blocks, mark_of(blocks)))
+    said = cut(_said(situation.data), (limit - least) // 4, bound)
+    blocks = list(_fit(situation, limit - least - bound(checks) - bound(said), bound))
+    return Prompt(system, _user(pinned + checks + said, blocks, mark_of(blocks)))
 
 
 def _system(situation: Situation) -> str:
@@ -105,6 +107,17 @@ def _pinned(situation: Situation) -> str:
     if goal.verify.protected:
         lines += ["", f"Protected: {', '.join(goal.verify.protected)}"]
     return "\n".join([*lines, "", "Checks; those that are required must all pass", ""])
+
+
+def _said(data: PlanRequested) -> str:
+    """What the loop's keepers say to the planner: that it is stuck, and what people hint."""
+    lines = []
+    if data.notice is not None:
+        stuck = f"This loop is stuck: {data.notice.detail}."
+        lines += ["", f"{stuck} Do not do the same again; try another approach."]
+    if data.hints:
+        lines += ["", "What people said since the last plan", *(f"- {h}" for h in data.hints)]
+    return "\n".join(["", *lines]) if lines else ""
 
 
 def _user(pinned: str, blocks: list[Block], mark: str) -> str:

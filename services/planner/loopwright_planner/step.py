@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from loopwright.errors import ErrorInfo, StepError
-from loopwright.events import PlanRequested
+from loopwright.events import Grant, PlanRequested
 from loopwright.goal import OpenAI, Playbook
 from loopwright.results import PlanProposed, StepFailed
 from loopwright.service.step import Performed, Request
@@ -25,6 +25,16 @@ log = structlog.get_logger()
 
 def _utc() -> datetime:
     return datetime.now(UTC)
+
+
+def adapted(spec: OpenAI, data: PlanRequested, grant: Grant) -> OpenAI:
+    """The model's settings after what the loop has met: overflows and being stuck."""
+    changes: dict[str, object] = {}
+    if grant.compact:
+        changes["max_input_tokens"] = max(spec.max_input_tokens >> grant.compact, 1)
+    if data.notice is not None and data.notice.temperature is not None:
+        changes["temperature"] = data.notice.temperature
+    return spec.model_copy(update=changes) if changes else spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,7 @@ class PlanStep:
             raise StepError(
                 "auth", "the planner has no key: set OPENAI_API_KEY, or OPENAI_BASE_URL, or both"
             )
+        spec = adapted(spec, request.data, request.grant)
         view = await look(self.workspaces, request, spec)
         dialogue = Dialogue(
             request=request,

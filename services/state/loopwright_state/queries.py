@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from loopwright import subjects
 from loopwright.ids import LoopId
-from loopwright.loop import LoopState
+from loopwright.states import LoopState
 from loopwright.wire import Json, Written
 from loopwright_state.core import ALL, state_key, tenant_key
 from loopwright_state.projector import Projector

@@ -153,6 +153,8 @@ class Worker(Generic[RequestT]):
         """The step; whatever it raises becomes a failure of the closed list."""
         try:
             goal = await self._goal(event.subject)
+            if data.grant.limits is not None:  # amended since
+                goal = goal.model_copy(update={"limits": data.grant.limits})
             return await self.step.perform(Request(event.subject, goal, data.grant, data, stop))
         except StepError as error:
             return Performed(StepFailed(error=error.info))

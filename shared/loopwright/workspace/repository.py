@@ -120,6 +120,12 @@ class Repository:
         lines = raw.decode("utf-8", "surrogateescape").split("\0")[:-1]
         return {entry.path: entry for entry in sorted(map(_entry, lines), key=lambda e: e.path)}
 
+    async def tree(self, revision: str) -> str:
+        """What git calls the revision's whole content."""
+        wanted = f"{revision}^{{tree}}"
+        raw = await self._git.run(self._dir, "rev-parse", "--verify", "--end-of-options", wanted)
+        return raw.decode().strip()
+
     async def commit(
         self, items: Iterator[Item], *, parent: str | None, message: str, at: datetime
     ) -> Snapshot:

@@ -95,6 +95,11 @@ class Workspaces:
             await self._publish(repository, loop, snapshot)
         return snapshot
 
+    async def contents(self, loop: str, revision: str) -> str:
+        """Digest of a revision's files: equal for equal contents, whatever led to them."""
+        async with self._opened(loop, revision) as repository:
+            return await repository.tree(revision)
+
     @asynccontextmanager
     async def checkout(self, loop: str, revision: str) -> AsyncIterator[Path]:
         """A clean tree of the revision in a fresh folder, which goes when the block ends."""

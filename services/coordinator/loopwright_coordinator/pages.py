@@ -1,0 +1,14 @@
+"""Pages of the documents that are written from the coordinator's tables.
+
+`python -m loopwright_coordinator.pages docs` writes them; with `--check` it says what has drifted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from loopwright.contract import publish
+from loopwright_coordinator.policy import table
+
+if __name__ == "__main__":
+    sys.exit(publish({"errors.md": table()}, sys.argv[1:]))

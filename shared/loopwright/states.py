@@ -1,0 +1,109 @@
+"""The states of a loop and what may follow what: one table.
+
+Rule 1: every change of state is in this table; the fold refuses a log in which another happens.
+The diagram of the documents is drawn from it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+LoopState = Literal[
+    "admitted",
+    "planning",
+    "executing",
+    "verifying",
+    "paused",
+    "awaiting_approval",
+    "awaiting_children",
+    "backing_off",
+    "blocked",
+    "budget_exhausted",
+    "ended",
+]
+
+STATES: tuple[LoopState, ...] = get_args(LoopState)
+WORKING: frozenset[LoopState] = frozenset({"planning", "executing", "verifying"})
+#: Holds that a person can end; the others end by themselves.
+WAITS_FOR_A_PERSON: frozenset[LoopState] = frozenset(
+    {"paused", "awaiting_approval", "blocked", "budget_exhausted"}
+)
+
+_STEPS: tuple[LoopState, ...] = ("planning", "executing", "verifying")
+#: Where every step may lead, and where from every step may be granted again.
+_FROM_A_STEP: tuple[tuple[LoopState, str], ...] = (
+    ("backing_off", "a step failed that may work later"),
+    ("blocked", "a step failed that a person must mend"),
+    ("budget_exhausted", "the next step does not fit the budget"),
+    ("paused", "pause"),
+    ("ended", "achieved, a limit, an error, cancel, deadline"),
+)
+_TO_A_STEP: tuple[tuple[LoopState, str], ...] = (
+    ("backing_off", "time to try again, retry"),
+    ("blocked", "retry"),
+    ("budget_exhausted", "amend"),
+    ("paused", "resume"),
+)
+
+#: (From, to) → when. Any state may also stay as it is while a person's word or a late result is
+#: recorded, and a working state when its step is tried again.
+TRANSITIONS: dict[tuple[LoopState, LoopState], str] = {
+    **{(step, hold): why for step in _STEPS for hold, why in _FROM_A_STEP},
+    **{(hold, step): why for step in _STEPS for hold, why in _TO_A_STEP},
+    ("admitted", "planning"): "begin",
+    ("admitted", "ended"): "refused by policy, cancel, deadline",
+    ("admitted", "paused"): "pause",
+    ("admitted", "budget_exhausted"): "no step fits the budget",
+    ("planning", "executing"): "plan accepted",
+    ("planning", "verifying"): "plan without actions",
+    ("planning", "awaiting_approval"): "plan to be approved",
+    ("executing", "verifying"): "outcome accepted",
+    ("executing", "planning"): "an action failed: next iteration",
+    ("executing", "awaiting_children"): "children were spawned",
+    ("verifying", "planning"): "not yet met: next iteration",
+    ("verifying", "awaiting_approval"): "result to be approved",
+    ("awaiting_approval", "executing"): "approve plan",
+    ("awaiting_approval", "planning"): "reject",
+    ("awaiting_approval", "budget_exhausted"): "approved or rejected, nothing is left",
+    ("awaiting_approval", "ended"): "approve result, cancel, deadline, hold expired",
+    ("paused", "awaiting_approval"): "the running step finished",
+    ("awaiting_children", "verifying"): "children ended",
+    ("awaiting_children", "planning"): "children failed: next iteration",
+    ("awaiting_children", "ended"): "cancel, deadline",
+    ("backing_off", "paused"): "pause",
+    ("backing_off", "budget_exhausted"): "the next attempt does not fit the budget",
+    ("backing_off", "ended"): "cancel, deadline",
+    ("blocked", "budget_exhausted"): "the next attempt does not fit the budget",
+    ("blocked", "ended"): "cancel, deadline, hold expired",
+    ("paused", "blocked"): "the running step failed",
+    ("paused", "budget_exhausted"): "the next step does not fit the budget",
+    ("paused", "ended"): "the running step ended it, cancel, deadline",
+    ("budget_exhausted", "awaiting_approval"): "amend",
+    ("budget_exhausted", "ended"): "cancel, deadline, hold expired",
+}  # fmt: skip
+
+
+def may_follow(before: LoopState, after: LoopState) -> bool:
+    """Whether a loop in one state may be in the other after one event."""
+    return (before == after and before != "ended") or (before, after) in TRANSITIONS
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram and as a table, in Markdown."""
+    lines = [
+        "# The states of a loop",
+        "",
+        "Written from the table in `loopwright.states`; change it there, then `make contract`.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        "    [*] --> admitted",
+        *(f"    {a} --> {b}" for a, b in TRANSITIONS),
+        "    ended --> [*]",
+        "```",
+        "",
+        "| from | to | when |",
+        "|---|---|---|",
+        *(f"| {a} | {b} | {why} |" for (a, b), why in TRANSITIONS.items()),
+    ]
+    return "\n".join(lines) + "\n"

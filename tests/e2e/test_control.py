@@ -1,0 +1,153 @@
+"""People and running loops, through the command: every word, and what it does to real processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from installation import Installation, installation, wait_until
+
+TICK = "import time, pathlib\npathlib.Path('ticks').write_text(str(time.time()))\n"
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installation(tmp_path_factory.mktemp("control") / "data") as installed:
+        yield installed
+
+
+def goal(folder: Path, run: str, **more: Any) -> str:
+    """A goal whose one rule runs a command until a file says `done`."""
+    text = {
+        "name": "control",
+        "objective": "The file says done.",
+        "workspace": {"files": {"state": "not yet\n"}},
+        "planner": {
+            "backend": "playbook",
+            "rules": [
+                {
+                    "name": "work",
+                    "when": {"start": True, "failing": ["done"]},
+                    "times": 100,
+                    "do": [{"tool": "shell", "args": {"run": run}}],
+                }
+            ],
+        },
+        "verify": {
+            "checks": [{"name": "done", "kind": "regex", "path": "state", "pattern": "done"}]
+        },
+        "budget": {"iterations": 2, "time": "10m"},
+        **more,
+    }
+    path = folder / "goal.json"
+    path.write_text(json.dumps(text))
+    return str(path)
+
+
+def state(here: Installation, loop: str) -> str:
+    return str(here.json("show", loop)["state"])
+
+
+def running(marker: str) -> list[int]:
+    """Processes whose command line has the marker."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and marker.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_cancel_kills_a_running_action_within_a_second_whatever_is_queued(
+    here: Installation, tmp_path: Path
+) -> None:
+    marker = "sleep 61.25"
+    loops = [
+        here.json("run", goal(tmp_path, marker if n == 0 else "true"), "--detach")["loop"]
+        for n in range(6)
+    ]
+    wait_until(lambda: running(marker))
+    began = monotonic()
+    here.json("cancel", loops[0])
+    answered = monotonic()
+    wait_until(lambda: not running(marker), 5)
+    assert monotonic() - answered < 1
+    assert answered - began < 5
+    assert here.json("watch", loops[0], code=3)["outcome"] == "cancelled"
+    for loop in loops[1:]:
+        here.json("cancel", loop)
+
+
+def test_a_budget_is_raised_and_the_loop_goes_on_to_its_goal(
+    here: Installation, tmp_path: Path
+) -> None:
+    count = "echo x >> n; [ $(wc -l < n) -lt 4 ] || echo done > state"
+    held = here.json("run", goal(tmp_path, count), code=3)
+    loop = held["loop"]
+    assert (held["state"], held["reason"]) == ("budget_exhausted", "iterations")
+    shown = here.run("show", loop).stdout
+    assert f"loopwright amend {loop}" in shown
+    here.json("amend", loop, "--iterations", "+3")
+    ended = here.json("watch", loop)
+    assert (ended["outcome"], ended["iterations"]) == ("achieved", 4)
+    assert here.json("verify-log", loop)["violations"] == 0
+
+
+def test_a_paused_loop_waits_and_a_nudge_and_a_resume_reach_it(
+    here: Installation, tmp_path: Path
+) -> None:
+    path = goal(tmp_path, "sleep 0.3", budget={"iterations": 500, "time": "10m"},
+                stuck={"repeats": 20, "patience": 1000, "polls": ["shell sleep *"]})  # fmt: skip
+    loop = here.json("run", path, "--detach")["loop"]
+    wait_until(lambda: here.json("show", loop)["iteration"] >= 1)
+    assert here.json("pause", loop)["state"] == "paused"
+    assert "paused already" not in here.run("show", loop).stdout
+    assert here.json("watch", loop, code=3)["state"] == "paused"
+    again = here.run("pause", loop)
+    assert again.returncode == 1
+    assert "it is paused" in again.stderr
+    here.json("nudge", loop, "say done")
+    here.json("resume", loop)
+    wait_until(lambda: state(here, loop) != "paused")
+    hints = [event["data"].get("hints") for event in here.events(loop)]
+    assert ["say done"] in hints
+    here.json("cancel", loop)
+    assert here.json("verify-log", loop)["violations"] == 0
+
+
+def test_a_plan_and_a_result_wait_for_their_approval(here: Installation, tmp_path: Path) -> None:
+    path = goal(tmp_path, "echo done > state", approvals=["plan", "result"])
+    asked = here.json("run", path, code=3)
+    loop = asked["loop"]
+    assert asked["state"] == "awaiting_approval"
+    here.json("reject", loop, "--reason", "again, please")
+    plan = here.json("watch", loop, code=3)
+    assert (plan["state"], plan["iterations"]) == ("awaiting_approval", 2)
+    assert here.json("approve", loop)["accepted"]
+    result = here.json("watch", loop, code=3)
+    assert (result["state"], result["score"]) == ("awaiting_approval", 1.0)
+    here.json("approve", loop, "--reason", "fine")
+    ended = here.json("watch", loop)
+    assert (ended["outcome"], ended["reason"]) == ("achieved", "approved")
+    assert here.json("verify-log", loop)["violations"] == 0
+    nothing = here.run("approve", loop)
+    assert nothing.returncode == 1
+    assert "nothing waits for approval" in nothing.stderr
+
+
+def test_a_wrong_amendment_says_what_is_wrong(here: Installation, tmp_path: Path) -> None:
+    held = here.json("run", goal(tmp_path, "true"), code=3)
+    loop = held["loop"]
+    assert "is no number" in here.run("amend", loop, "--iterations", "many").stderr
+    assert "1 iterations are less than the 2" in here.run("amend", loop, "--iterations", "1").stderr
+    assert "no such cap" in here.run("amend", loop, "--tokens", "+5").stderr
+    assert "nothing is to be amended" in here.run("amend", loop).stderr
+    here.json("cancel", loop)
+    assert "the loop has ended" in here.run("resume", loop).stderr
