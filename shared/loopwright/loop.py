@@ -8,6 +8,7 @@ which it calls).
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 from pydantic import Field
 
@@ -17,7 +18,6 @@ from loopwright.control import Amend, Control, Nudge, Reject, Retry
 from loopwright.errors import PATIENT, UnreadableError
 from loopwright.events import (
     Best,
-    BudgetWarning,
     EventData,
     ExecutionRequested,
     Grant,
@@ -183,23 +183,28 @@ def evolve(loop: Loop | None, event: LoopEvent, *, seq: int, body_digest: str) -
         raise UnreadableError(
             f"loop {loop.id}: event {event.n} does not follow {loop.n}; the log is cut or altered"
         )
-    after = apply(loop, event.data, event.time, seq)
-    return after.model_copy(update={"n": event.n, "head": body_digest, "tip": seq})
+    place: dict[str, object] = {"n": event.n, "head": body_digest, "tip": seq}
+    return _after(loop, event.data, event.time, seq, place)
 
 
-def apply(loop: Loop, data: EventData, at: datetime, seq: int) -> Loop:
-    """The loop after what an event says, its place in the log apart."""
+def apply(loop: Loop, data: EventData, at: datetime) -> Loop:
+    """The loop after what an event says, its place in the log apart: a grant's sequence is 0."""
+    return _after(loop, data, at, 0, {})
+
+
+def _after(loop: Loop, data: EventData, at: datetime, seq: int, place: dict[str, object]) -> Loop:
     if loop.ended is not None:
         raise UnreadableError(f"loop {loop.id}: {data.kind} follows its end")
     after = settle(loop, data.settles, at)
     after = _accept(after, data, at)
     after = controlled(after, data.control, at)
-    after = _apply(after, data, at, seq)
-    if not may_follow(loop.state, after.state):
-        raise UnreadableError(f"loop {loop.id}: {after.state} cannot follow {loop.state}")
-    return after.model_copy(
-        update={"updated_at": at, "warned": _warned(after.warned, data.warnings)}
-    )
+    update = _stated(after, data, at, seq)
+    state = update.get("state", after.state)
+    if not may_follow(loop.state, state):
+        raise UnreadableError(f"loop {loop.id}: {state} cannot follow {loop.state}")
+    if data.warnings:
+        update["warned"] = {**after.warned, **{w.budget: w.percent for w in data.warnings}}
+    return after.model_copy(update={**update, "updated_at": at, **place})
 
 
 def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
@@ -346,83 +351,88 @@ def _amended(loop: Loop, amend: Amend) -> dict[str, object]:
     return changes
 
 
-def _apply(loop: Loop, data: EventData, at: datetime, seq: int) -> Loop:
+class _Changes(TypedDict, total=False):
+    """Fields of the loop that an event sets by itself."""
+
+    state: LoopState
+    step: Role
+    attempt: int
+    open: OpenGrant
+    settled: tuple[OpenGrant, ...]
+    held: Held | None
+    wake_at: datetime | None
+    plan: Plan
+    revision: str | None
+    iteration: int
+    iteration_started_at: datetime
+    iteration_spent: Amount
+    notice: Notice
+    noticed_at: int
+    forecasts: tuple[Forecast, ...]
+    warned: dict[str, int]
+    ended: LoopOutcome
+    reason: Reason
+    detail: str
+    ended_at: datetime
+
+
+def _stated(loop: Loop, data: EventData, at: datetime, seq: int) -> _Changes:
     match data:
         case LoopAdmitted():
             raise UnreadableError(f"loop {loop.id}: it is admitted a second time")
         case PlanRequested():
-            return _plan_requested(loop, data, at, seq)
+            return {**_new_plan(loop, data, at), **_granted(data, seq)}
         case ExecutionRequested():
-            return _granted(loop, data, seq, {"plan": data.plan})
+            return {"plan": data.plan, **_granted(data, seq)}
         case VerificationRequested():
-            return _granted(loop, data, seq, {"plan": data.plan, "revision": data.revision})
+            return {"plan": data.plan, "revision": data.revision, **_granted(data, seq)}
         case LoopHeld():
-            return loop.model_copy(
-                update={
-                    "state": data.hold,
-                    "held": Held(
-                        kind=data.hold,
-                        until=data.until,
-                        reason=data.reason,
-                        detail=data.detail,
-                        wanted=data.wanted,
-                    ),
-                    "wake_at": data.wake_at,
-                }
+            held = Held(
+                kind=data.hold,
+                until=data.until,
+                reason=data.reason,
+                detail=data.detail,
+                wanted=data.wanted,
             )
+            return {"state": data.hold, "held": held, "wake_at": data.wake_at}
         case LoopControlled():
-            update: dict[str, object] = {"wake_at": data.wake_at}
             if data.control is not None and data.control.kind == "resume":
-                update |= {"state": _WORK[loop.step], "held": None}
-            return loop.model_copy(update=update)
+                return {"state": _WORK[loop.step], "held": None, "wake_at": data.wake_at}
+            return {"wake_at": data.wake_at}
         case LateResultRecorded():
-            kept = tuple(item for item in loop.settled if item.seq != data.grant_seq)
-            return loop.model_copy(update={"settled": kept})
+            return {"settled": tuple(i for i in loop.settled if i.seq != data.grant_seq)}
         case LoopEnded():
-            return loop.model_copy(
-                update={
-                    "state": "ended",
-                    "ended": data.outcome,
-                    "reason": data.reason,
-                    "detail": data.detail,
-                    "ended_at": at,
-                    "held": None,
-                    "wake_at": None,
-                }
-            )
+            return {
+                "state": "ended",
+                "ended": data.outcome,
+                "reason": data.reason,
+                "detail": data.detail,
+                "ended_at": at,
+                "held": None,
+                "wake_at": None,
+            }
 
 
-def _plan_requested(loop: Loop, data: PlanRequested, at: datetime, seq: int) -> Loop:
-    changes: dict[str, object] = {}
+def _granted(data: RequestData, seq: int) -> _Changes:
+    grant = data.grant
+    return {
+        "state": _WORK[grant.role],
+        "step": grant.role,
+        "attempt": grant.attempt,
+        "open": OpenGrant(grant=grant, seq=seq),
+        "held": None,
+        "wake_at": data.wake_at,
+    }
+
+
+def _new_plan(loop: Loop, data: PlanRequested, at: datetime) -> _Changes:
+    changes: _Changes = {}
     if data.grant.iteration != loop.iteration:
-        changes = {
-            "iteration": data.grant.iteration,
-            "iteration_started_at": at,
-            "iteration_spent": loop.spent,
-        }
+        changes["iteration"] = data.grant.iteration
+        changes["iteration_started_at"] = at
+        changes["iteration_spent"] = loop.spent
     if data.notice is not None and data.notice != loop.notice:
-        changes |= {"notice": data.notice, "noticed_at": loop.iteration}
+        changes["notice"], changes["noticed_at"] = data.notice, loop.iteration
     if data.forecast is not None:
         changes["forecasts"] = (*loop.forecasts, data.forecast)[-HISTORY:]
-    return _granted(loop, data, seq, changes)
-
-
-def _granted(loop: Loop, data: RequestData, seq: int, changes: dict[str, object]) -> Loop:
-    grant = data.grant
-    return loop.model_copy(
-        update={
-            **changes,
-            "state": _WORK[grant.role],
-            "step": grant.role,
-            "attempt": grant.attempt,
-            "open": OpenGrant(grant=grant, seq=seq),
-            "held": None,
-            "wake_at": data.wake_at,
-        }
-    )
-
-
-def _warned(before: dict[str, int], warnings: tuple[BudgetWarning, ...]) -> dict[str, int]:
-    if not warnings:
-        return before
-    return {**before, **{warning.budget: warning.percent for warning in warnings}}
+    return changes

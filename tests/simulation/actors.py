@@ -9,7 +9,6 @@ from typing import Any
 
 from loopwright.budget import Amount, Usage
 from loopwright.chain import GENESIS, LoopEvent, digest, event_type, schema_uri
-from loopwright.control import Cancel
 from loopwright.errors import BusUnavailableError, ConflictError, ErrorInfo, ErrorKind
 from loopwright.events import EventData, LoopAdmitted, LoopEnded
 from loopwright.goal import Goal, OpenAI
@@ -26,7 +25,6 @@ from loopwright.results import (
 )
 from loopwright.subjects import REQUEST_KIND, ROLES, Role
 from loopwright.tools import Action
-from loopwright_coordinator.core import decide
 from loopwright_coordinator.grants import token_digest
 from loopwright_coordinator.inputs import (
     Append,
@@ -40,10 +38,15 @@ from loopwright_coordinator.inputs import (
     Timer,
     Woken,
 )
+from simulation.rules import Rules, decide_by
 from simulation.world import Message, Process, Queue, Subjects, World
 
 TOUCH = Action(tool="shell", args={"run": "true"})
-ERRORS: tuple[ErrorKind, ...] = ("network", "invalid_output", "rate_limited", "internal")
+PASSED = {n: CheckResult(name=n, status="passed", message="m") for n in ("a", "b")}
+FAILED = {n: CheckResult(name=n, status="failed", message="m") for n in ("a", "b")}
+ERRORS: tuple[ErrorKind, ...] = (
+    "network", "invalid_output", "rate_limited", "internal", "auth", "context_overflow",
+)  # fmt: skip
 #: A delivery that is not acknowledged comes again after this, in seconds.
 ACK_WAIT_S = 10.0
 
@@ -56,23 +59,12 @@ class Meters:
     runs: dict[tuple[str, Role, int, int], int] = field(default_factory=dict)
     reported: dict[int, datetime] = field(default_factory=dict)
     """When the result of a grant, by its sequence, was stored by the bus."""
+    good: set[str] = field(default_factory=set)
+    """Revisions of which a verifier really found every check to pass."""
 
     def spend(self, loop: str, amount: Amount) -> None:
         """A provider was paid, an action was run."""
         self.spent[loop] = self.spent.get(loop, Amount()) + amount
-
-
-@dataclass(slots=True)
-class Rules:
-    """The guards that a mutant may take out, each on by default."""
-
-    compare_and_set: bool = True
-    claim_first: bool = True
-    fence_by_token: bool = True
-    charge_unheard: bool = True
-    """A lost, expired or ended attempt is charged in full."""
-    read_to_the_tip: bool = True
-    """Nothing is ignored on a fold that may be stale."""
 
 
 @dataclass(slots=True)
@@ -98,10 +90,11 @@ class Cluster:
         world = self.world
         self.loops, self.claims = Subjects(world), Subjects(world)
         self.caches = [{} for _ in range(self.coordinators)]
-        self.goals = Queue(world, self._on_goal, ACK_WAIT_S)
-        self.results = Queue(world, self._on_result, ACK_WAIT_S)
-        self.controls = Queue(world, self._on_control, ACK_WAIT_S)
-        self.timers = Queue(world, self._on_timer, ACK_WAIT_S)
+        last = self.rules.ack_last
+        self.goals = Queue(world, self._on_goal, ACK_WAIT_S, ack_last=last)
+        self.results = Queue(world, self._on_result, ACK_WAIT_S, ack_last=last)
+        self.controls = Queue(world, self._on_control, ACK_WAIT_S, ack_last=last)
+        self.timers = Queue(world, self._on_timer, ACK_WAIT_S, ack_last=last)
         self.requests = {
             REQUEST_KIND[role]: Queue(world, self._worker(role), ACK_WAIT_S) for role in ROLES
         }
@@ -115,8 +108,8 @@ class Cluster:
             return known
         if known is not None and not self.rules.read_to_the_tip:
             return known
-        loop: Loop | None = None
-        for seq, event in self.loops.stored.get(loop_id, ()):
+        loop = known
+        for seq, event in self.loops.stored.get(loop_id, ())[known.n + 1 if known else 0 :]:
             loop = evolve(loop, event, seq=seq, body_digest=digest(event.id.encode()))
         if loop is not None:
             cache[loop_id] = loop
@@ -174,13 +167,14 @@ class Cluster:
                 return
             self.nonces += 1
             token = f"token-{self.nonces}"
-            decision = decide(loop, received, self.world.now, token)
+            decision = decide_by(self.rules, loop, received, self.world.now, token)
             yield self.world.random.expovariate(200)
             match decision:
                 case TakeClaim():
                     grant = decision.grant
                     key = f"{grant.role}.{loop_id}.{grant.iteration}.{grant.attempt}"
-                    received = Woken(claim_won=self._claim(key, "coordinator") == "coordinator")
+                    won = self._claim(key, "coordinator") == "coordinator"
+                    received = Woken(claim_won=won or not self.rules.ask_the_claim)
                     continue
                 case Ignore():
                     pass
@@ -200,7 +194,8 @@ class Cluster:
             return
 
     def _arm(self, loop_id: str, timer: Timer) -> None:
-        self.world.at(timer.at, lambda: self.timers.put(loop_id, None))
+        if self.rules.arm_timers:
+            self.world.at(timer.at, lambda: self.timers.put(loop_id, None))
 
     def _claim(self, key: str, owner: str) -> str | None:
         """Who holds the claim after trying to take it; None if that is unknown."""
@@ -221,7 +216,7 @@ class Cluster:
             admitted = LoopAdmitted(
                 tenant="default",
                 goal=goal,
-                goal_digest="d",
+                goal_digest=goal.digest(),
                 deadline=self.world.now + timedelta(seconds=goal.budget.time),
                 price=goal.planner.price if isinstance(goal.planner, OpenAI) else None,
             )
@@ -243,8 +238,7 @@ class Cluster:
         yield from self._settle(result.loop, received, ack, result.grant_seq)
 
     def _on_control(self, message: Message, _: int, ack: Callable[[], None]) -> Process:
-        received = ControlArrived(Cancel(id="cancel-01"))
-        yield from self._settle(message.subject, received, ack, None)
+        yield from self._settle(message.subject, ControlArrived(message.body), ack, None)
 
     def _on_timer(self, message: Message, _: int, ack: Callable[[], None]) -> Process:
         yield from self._settle(message.subject, Woken(), ack, None)
@@ -314,18 +308,21 @@ class Cluster:
                 outcome = Outcome(revision=revision, succeeded=good, actions=(action,))
                 return ExecutionFinished(outcome=outcome)
             case "verifier":
-                checks = tuple(
-                    CheckResult.model_validate(
-                        {
-                            "name": name,
-                            "status": "passed" if self.world.random.random() < 0.5 else "failed",
-                            "message": "m",
-                        }
-                    )
-                    for name in ("a", "b")
-                )
-                revision = data.revision or "0" * 40
-                return VerdictReached(verdict=Verdict(revision=revision, checks=checks, score=0.0))
+                return VerdictReached(verdict=self._verdict(data.revision))
+
+    def _verdict(self, granted: str | None) -> Verdict:
+        """Half of the checks pass; now and then it is about something else altogether.
+
+        Only not where nothing was committed yet: the log does not know that revision.
+        """
+        revision = granted or "0" * 40
+        if granted and self.world.random.random() < 0.1:
+            return Verdict(revision="f" * 40, checks=(PASSED["a"], PASSED["b"]), score=1.0)
+        passed = [name for name in ("a", "b") if self.world.random.random() < 0.5]
+        if len(passed) == 2:
+            self.meters.good.add(revision)
+        checks = tuple((PASSED if name in passed else FAILED)[name] for name in ("a", "b"))
+        return Verdict(revision=revision, checks=checks, score=0.0)
 
     def _report(self, message: Message, role: Role, body: ResultBody, usage: Usage) -> None:
         grant = message.body.data.grant

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 
+from loopwright.audit import Entry, audit
 from loopwright.budget import Amount
 from loopwright.chain import LoopEvent, digest
 from loopwright.errors import UnreadableError
+from loopwright.events import ExecutionRequested, PlanRequested, VerificationRequested
 from loopwright.goal import Goal
 from loopwright.loop import Loop, evolve
 from loopwright.testing import EPOCH, model_goal, playbook_goal
-from simulation.actors import Cluster, Rules
+from simulation.actors import Cluster
+from simulation.people import attend, speak
+from simulation.rules import Rules
 from simulation.world import World
 
 #: By then every redelivery has brought a stored result to a coordinator that lives.
@@ -33,17 +36,20 @@ class Report:
     crashes: int = 0
     conflicts: int = 0
     outcomes: list[str] = field(default_factory=list)
+    states: set[tuple[str, str]] = field(default_factory=set)
+    """Changes of state that happened."""
 
 
-def goals(world: World) -> list[Goal]:
-    """Goals small enough that budgets bind."""
-    choices = [
-        playbook_goal(budget={"iterations": 3, "actions": 4, "time": 1500}),
-        playbook_goal(budget={"iterations": 2, "time": 300}, limits={"attempts": 2}),
-        model_goal(budget={"iterations": 6, "tokens": 6000, "usd": "0.008", "time": 2500}),
-        model_goal(budget={"iterations": 4, "tokens": 3500, "time": 900}),
-    ]
-    return [world.random.choice(choices) for _ in range(LOOPS)]
+#: Small enough that budgets bind.
+GOALS: tuple[Goal, ...] = (
+    playbook_goal(budget={"iterations": 3, "actions": 4, "time": 1500}),
+    playbook_goal(budget={"iterations": 2, "time": 300}, limits={"attempts": 2}),
+    model_goal(budget={"iterations": 6, "tokens": 6000, "usd": "0.008", "time": 2500}),
+    model_goal(budget={"iterations": 4, "tokens": 3500, "time": 900}),
+    playbook_goal(budget={"iterations": 2, "actions": 3, "time": 1200}, on_exhausted="hold"),
+    playbook_goal(budget={"iterations": 3, "time": 900}, approvals=["plan", "result"]),
+    model_goal(budget={"iterations": 3, "tokens": 6000, "time": 900}, on_exhausted="hold"),
+)
 
 
 def run(seed: int, rules: Rules | None = None) -> Report:
@@ -55,20 +61,23 @@ def run(seed: int, rules: Rules | None = None) -> Report:
 
     def on_append(loop_id: str, event: LoopEvent, seq: int) -> None:
         report.events += 1
+        before = folds.get(loop_id)
         try:
-            loop = evolve(folds.get(loop_id), event, seq=seq, body_digest=digest(event.id.encode()))
+            loop = evolve(before, event, seq=seq, body_digest=digest(event.id.encode()))
         except UnreadableError as error:
             report.violations.append(f"log: {error}")
             return
         folds[loop_id] = loop
-        report.violations += budget_violations(loop) + lost_result_violations(cluster, event)
+        report.states.add((before.state if before else "", loop.state))
+        report.violations += pause_violations(before, event) + lost_result_violations(
+            cluster, event
+        )
 
     cluster.on_append = on_append
-    for loop_id, goal in zip(IDS, goals(world), strict=True):
-        cluster.goals.put(loop_id, goal)
-        if world.random.random() < 0.2:
-            cancel = partial(cluster.controls.put, loop_id, None)
-            world.after(world.random.uniform(1, 60), cancel)
+    for loop_id in IDS:
+        cluster.goals.put(loop_id, world.random.choice(GOALS))
+        speak(cluster, loop_id)
+        attend(cluster, loop_id, folds)
 
     def all_ended() -> bool:
         return bool(report.violations) or all(
@@ -79,26 +88,29 @@ def run(seed: int, rules: Rules | None = None) -> Report:
         states = {i: folds[i].state if i in folds else "lost" for i in IDS}
         report.violations.append(f"liveness: not every loop ended: {states}")
     world.run(lambda: world.now > EPOCH + timedelta(hours=3), STEPS)
-    report.violations += outside_violations(cluster, folds)
+    report.violations += log_violations(cluster) + outside_violations(cluster, folds)
     report.crashes, report.conflicts = world.crashes, world.conflicts
     report.outcomes = [str(loop.ended) for loop in folds.values()]
     return report
 
 
-def budget_violations(loop: Loop) -> list[str]:
-    """Spent and reserved stay within every cap, after every event."""
-    used, budget = loop.spent + loop.reserved, loop.goal.budget
-    caps = {
-        "tokens": (used.tokens, budget.tokens),
-        "cost": (used.cost_microusd, budget.cost_microusd),
-        "actions": (used.actions, budget.actions),
-        "iterations": (loop.iteration, budget.iterations),
-    }
+def log_violations(cluster: Cluster) -> list[str]:
+    """What the independent audit finds: caps at every prefix, settled once, chain, approvals."""
     return [
-        f"budget: {name} at {value} of {cap} after event {loop.n}"
-        for name, (value, cap) in caps.items()
-        if cap is not None and value > cap
+        f"audit: {sentence}"
+        for stored in cluster.loops.stored.values()
+        for sentence in audit(
+            [Entry(event, seq, digest(event.id.encode())) for seq, event in stored]
+        )
     ]
+
+
+def pause_violations(before: Loop | None, event: LoopEvent) -> list[str]:
+    """Nothing is granted to a paused loop but by its resume."""
+    paused = before is not None and before.state == "paused"
+    granting = isinstance(event.data, PlanRequested | ExecutionRequested | VerificationRequested)
+    resumed = event.data.control is not None and event.data.control.kind == "resume"
+    return [f"pause: event {event.n} grants a step"] if paused and granting and not resumed else []
 
 
 def lost_result_violations(cluster: Cluster, event: LoopEvent) -> list[str]:
@@ -116,7 +128,9 @@ def outside_violations(cluster: Cluster, folds: dict[str, Loop]) -> list[str]:
     """What really happened is within the caps, and nothing was done twice."""
     found = [f"twice: {run} was done {n} times" for run, n in cluster.meters.runs.items() if n > 1]
     for loop_id, loop in folds.items():
-        real, cap = cluster.meters.spent.get(loop_id, Amount()), loop.goal.budget
+        real, cap = cluster.meters.spent.get(loop_id, Amount()), loop.budget
+        if loop.ended == "achieved" and loop.best and loop.best.revision not in cluster.meters.good:
+            found.append(f"gate: {loop.best.revision} is achieved, no verifier found it good")
         if cap.tokens is not None and real.tokens > cap.tokens:
             found.append(f"meter: {real.tokens} tokens were spent, the cap is {cap.tokens}")
         if cap.cost_microusd is not None and real.cost_microusd > cap.cost_microusd:

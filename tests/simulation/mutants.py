@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass, fields
 
 from loopwright.errors import LoopwrightError
-from simulation.actors import Rules
 from simulation.check import run
+from simulation.rules import Rules
 
 SEEDS = 100
 

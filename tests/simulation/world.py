@@ -137,8 +137,11 @@ class Queue:
         world: World,
         handle: Callable[[Message, int, Callable[[], None]], Process],
         ack_wait_s: float,
+        *,
+        ack_last: bool = True,
     ) -> None:
         self.world, self.handle, self.ack_wait_s = world, handle, ack_wait_s
+        self.ack_last = ack_last
         self.seq = 0
         self.pending: dict[int, Message] = {}
 
@@ -161,6 +164,8 @@ class Queue:
             if not self.world.chance(self.world.faults.duplicate):
                 self.pending.pop(ticket, None)
 
+        if not self.ack_last:
+            ack()
         process = self.handle(message, deliveries, ack)
         self.world.start(process, lambda: None)
         self._deliver_later(ticket, deliveries, self.ack_wait_s)

@@ -6,9 +6,9 @@ from dataclasses import fields
 
 import pytest
 
-from simulation.actors import Rules
 from simulation.check import run
 from simulation.mutants import hunt
+from simulation.rules import Rules
 
 SEEDS = 400
 

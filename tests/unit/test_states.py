@@ -31,7 +31,7 @@ def test_a_log_with_a_change_that_is_not_in_the_table_is_refused() -> None:
     table = Table()
     held = LoopHeld(hold="awaiting_approval", until=EPOCH)
     with pytest.raises(UnreadableError, match="awaiting_approval cannot follow admitted"):
-        apply(table.loop, held, EPOCH, 0)
+        apply(table.loop, held, EPOCH)
 
 
 def test_the_diagram_has_every_change_once() -> None:

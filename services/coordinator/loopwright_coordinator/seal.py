@@ -38,7 +38,7 @@ def sealed(loop: Loop, decision: Decision, now: datetime, control: Control | Non
         if isinstance(data, LateResultRecorded):
             return Ignore("the log is at its cap")
         data = _cut_short(loop, data, now)
-    after = apply(loop, data, now, seq=0)
+    after = apply(loop, data, now)
     if not isinstance(data, LoopEnded):
         found = warnings_of(loop, after, now)
         data = data.model_copy(update={"warnings": found}) if found else data

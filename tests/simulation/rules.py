@@ -1,0 +1,64 @@
+"""The guards that a mutant takes out, and a decision without one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from loopwright.budget import NOTHING
+from loopwright.loop import Loop
+from loopwright.results import PlanProposed, VerdictReached
+from loopwright_coordinator.core import decide
+from loopwright_coordinator.exits import Exit, end
+from loopwright_coordinator.inputs import Append, Decision, Input, ResultArrived
+
+
+@dataclass(slots=True)
+class Rules:
+    """The guards that a mutant may take out, each on by default."""
+
+    compare_and_set: bool = True
+    claim_first: bool = True
+    fence_by_token: bool = True
+    charge_unheard: bool = True
+    """A lost, expired or ended attempt is charged in full."""
+    read_to_the_tip: bool = True
+    """Nothing is ignored on a fold that may be stale."""
+    ack_last: bool = True
+    """A message is acknowledged when all that follows from it is stored."""
+    arm_timers: bool = True
+    ask_the_claim: bool = True
+    """At a missed deadline only a claim that nobody took releases a reservation."""
+    count_what_is_spent: bool = True
+    words_once: bool = True
+    """A person's word that comes again does nothing more."""
+    keep_the_pause: bool = True
+    wait_for_approval: bool = True
+    bind_the_verdict: bool = True
+    """A verdict about another revision is refused."""
+    gate: bool = True
+    """A plan that claims to be done is judged, not believed."""
+
+
+def decide_by(rules: Rules, loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
+    """The coordinator's decision, as it would be without the guards that are out."""
+    seen: dict[str, object] = {}
+    if not rules.count_what_is_spent:
+        seen["spent"] = NOTHING
+    if not rules.words_once:
+        seen["controls"] = ()
+    if not rules.wait_for_approval and loop.goal.approvals:
+        seen["goal"] = loop.goal.model_copy(update={"approvals": ()})
+    if not rules.keep_the_pause and loop.state == "paused" and loop.open is not None:
+        seen |= {"state": "planning", "held": None}
+    if isinstance(received, ResultArrived):
+        body = received.result.body
+        if not rules.gate and isinstance(body, PlanProposed) and not body.plan.actions:
+            return Append(end(loop, now, Exit("achieved", "verified", "the planner says so")))
+        if not rules.bind_the_verdict and isinstance(body, VerdictReached) and loop.revision:
+            verdict = body.verdict.model_copy(update={"revision": loop.revision})
+            result = received.result.model_copy(
+                update={"body": body.model_copy(update={"verdict": verdict})}
+            )
+            received = replace(received, result=result)
+    return decide(loop.model_copy(update=seen) if seen else loop, received, now, nonce)
