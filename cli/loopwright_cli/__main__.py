@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from loopwright_cli.commands import control, goals, local, loops
+from loopwright_cli.commands import control, goals, letters, local, loops
 
 app = typer.Typer(
     name="loopwright",
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 for commands in (goals.app, loops.app, control.app, local.app):
     app.registered_commands += commands.registered_commands
+app.add_typer(letters.app, name="dead-letters")
 
 
 def main() -> None:

@@ -113,11 +113,15 @@ def status_line(view: LoopView, now: datetime | None = None) -> Text:
     return line
 
 
+#: That half of a budget is used is in the log, and no news.
+HALF = 50
+
+
 def news(before: LoopView | None, now: LoopView) -> Iterable[Text]:
     """Lines about what happened between two views beside iterations: warnings, holds, notices."""
     warned = before.warned if before else {}
     for budget, percent in now.warned.items():
-        if percent > warned.get(budget, 0):
+        if percent > max(warned.get(budget, 0), HALF):
             yield Text(f"     {percent} % of the {budget} are used", style=WARN)
     if now.notice and now.notice != (before.notice if before else None):
         answer = "told to try otherwise" if now.notice.level == 1 else "planned otherwise now"

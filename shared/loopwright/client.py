@@ -25,6 +25,8 @@ from loopwright.control import Cancel, Control
 from loopwright.errors import BusUnavailableError, Fault, GoalInvalidError, LoopwrightError
 from loopwright.goal import Goal
 from loopwright.ids import is_loop_id, new_loop_id
+from loopwright.letters import Letters
+from loopwright.listing import admitted_loops
 from loopwright.loop import Loop, evolve
 from loopwright.objects import NatsObjects
 from loopwright.payloads import check_out
@@ -118,6 +120,11 @@ class Client:
         if self._nc is None:
             raise LoopwrightError("the client is not connected; use it with `async with`")
         return self._nc
+
+    @property
+    def letters(self) -> Letters:
+        """What could not be handled."""
+        return Letters(self.nc)
 
     async def submit(self, goal: Goal, *, base: Path = Path(), tenant: str = "default") -> str:
         """Pack the goal's folders (relative to `base`), submit it, and return the loop's id.
@@ -269,10 +276,7 @@ class Client:
 
     async def loop_ids(self) -> list[str]:
         """Every loop that the log holds, the oldest first."""
-        info = await self.nc.jetstream().stream_info(
-            subjects.LOOPS, subjects_filter="loop.*.loop_admitted"
-        )
-        return sorted(subject.split(".")[1] for subject in info.state.subjects or {})
+        return sorted(await admitted_loops(self.nc))
 
     async def export(self, loop: str, to: Path) -> str:
         """Write the loop's best work to a folder that is new or empty; its revision."""

@@ -71,6 +71,11 @@ def claim(role: Role, loop: str, iteration: int, attempt: int) -> str:
     return f"claim.{role}.{loop}.{iteration}.{attempt}"
 
 
+def sweep(period: int) -> str:
+    """The claim of the one coordinator that sweeps the open loops in a period."""
+    return f"claim.sweep.{period}"
+
+
 def timer(loop: str, guard: str) -> str:
     """The schedule of a durable timer; `guard` names what it watches."""
     return f"timer.at.{loop}.{guard}"

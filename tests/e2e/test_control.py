@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import nats
 import pytest
 
 from installation import Installation, installation, wait_until
@@ -151,3 +152,23 @@ def test_a_wrong_amendment_says_what_is_wrong(here: Installation, tmp_path: Path
     assert "nothing is to be amended" in here.run("amend", loop).stderr
     here.json("cancel", loop)
     assert "the loop has ended" in here.run("resume", loop).stderr
+
+
+async def test_dead_letters_are_read_and_dropped(here: Installation, tmp_path: Path) -> None:
+    runtime = here.runtime()
+    nc = await nats.connect(
+        runtime["nats_url"], user=runtime["nats_user"], password=runtime["nats_password"]
+    )
+    await nc.jetstream().publish("goal.submitted.default", b'{"nmae": "a typo"}')
+    await nc.close()
+    letters = wait_until(lambda: here.json("dead-letters", "ls"))
+    number = str(letters[0]["seq"])
+    assert "nmae" in letters[0]["reason"]
+    assert "a typo" in here.run("dead-letters", "show", number).stdout
+    assert number in here.run("dead-letters", "ls").stdout
+    here.json("dead-letters", "retry", number)
+    again = wait_until(lambda: here.json("dead-letters", "ls"))
+    assert again[0]["seq"] > letters[0]["seq"]
+    assert here.json("dead-letters", "drop", str(again[0]["seq"]))["dropped"] == [again[0]["seq"]]
+    assert here.json("dead-letters", "ls") == []
+    assert f"no dead letter {number}" in here.run("dead-letters", "show", number).stderr

@@ -6,9 +6,9 @@ import asyncio
 
 from loopwright import subjects
 from loopwright.objects import NatsObjects
-from loopwright.service.app import process, serve
+from loopwright.service.app import Work, process, serve
 from loopwright.service.bus import Bus
-from loopwright.service.metrics import CoordinatorMetrics
+from loopwright.service.metrics import CoordinatorMetrics, WatchdogMetrics
 from loopwright.service.settings import load
 from loopwright.service.streams import declare_when_up
 from loopwright_coordinator.admission import Admission
@@ -16,6 +16,7 @@ from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
 from loopwright_coordinator.log import Log
 from loopwright_coordinator.settings import CoordinatorSettings
+from loopwright_coordinator.watchdog import Watchdog
 
 
 def main() -> None:
@@ -23,19 +24,33 @@ def main() -> None:
     settings = load(CoordinatorSettings)
     parts = process("coordinator", settings)
     counters = CoordinatorMetrics(parts.metrics.registry)
-    coordinators: list[Coordinator] = []
+    watched = WatchdogMetrics(parts.metrics.registry)
+    works: list[Work] = []
 
     async def prepare(bus: Bus) -> None:
         await declare_when_up(bus.js, settings, settings.stream_replicas)
         objects = NatsObjects(await bus.js.object_store(subjects.OBJECTS))
         log = Log(bus, objects, f"/coordinator/{settings.replica}")
         admission = Admission(log, parts.tracing, settings.max_usd)
-        coordinators.append(
-            Coordinator(bus, log, parts.tracing, parts.metrics, counters, admission, Controls(bus))
+        coordinator = Coordinator(
+            bus, log, parts.tracing, parts.metrics, counters, admission, Controls(bus)
         )
+        watchdog = Watchdog(
+            bus,
+            log,
+            coordinator.settle,
+            watched,
+            settings.replica,
+            settings.watch_s,
+            settings.sweep_s,
+            settings.max_usd,
+        )
+        works.extend((coordinator.run, watchdog.run))
 
     async def run(stop: asyncio.Event) -> None:
-        await coordinators[0].run(stop)
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work(stop))
 
     parts.on_start.append(prepare)
     parts.background.append(run)

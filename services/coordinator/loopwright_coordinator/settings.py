@@ -16,3 +16,7 @@ class CoordinatorSettings(ServiceSettings):
     """No goal may have a larger dollar budget."""
     stream_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of each stream; 3 on a cluster of three."""
+    watch_s: float = Field(default=30.0, gt=0)
+    """Between two looks of the watchdog at streams and consumers, in seconds."""
+    sweep_s: float = Field(default=300.0, gt=0)
+    """Between two sweeps of all open loops for lost timers, in seconds."""

@@ -76,3 +76,31 @@ class CoordinatorMetrics:
             registry=registry,
             buckets=_SECONDS,
         )
+
+
+class WatchdogMetrics:
+    """What the coordinator's watchdog sees."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.stuck = Gauge(
+            "loopwright_stuck_messages",
+            "Messages of a queue that no consumer will deliver",
+            ["stream"],
+            registry=registry,
+        )
+        self.pending = Gauge(
+            "loopwright_consumer_pending",
+            "Messages that wait for a consumer",
+            ["stream", "consumer"],
+            registry=registry,
+        )
+        self.unacknowledged = Gauge(
+            "loopwright_consumer_unacknowledged",
+            "Messages that are being handled",
+            ["stream", "consumer"],
+            registry=registry,
+        )
+        self.dead = Gauge("loopwright_dead_letters_kept", "Dead letters", registry=registry)
+        self.swept = Counter(
+            "loopwright_swept", "Loops woken because their look was overdue", registry=registry
+        )

@@ -1,0 +1,129 @@
+"""The watchdog on a real bus: lost timers are made up for, what is stuck is seen."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from loopwright import subjects
+from loopwright.events import LoopAdmitted
+from loopwright.listing import admitted_loops, open_loops, subjects_of
+from loopwright.loop import Loop
+from loopwright.objects import Objects
+from loopwright.service.bus import Bus
+from loopwright.service.metrics import CoordinatorMetrics, Metrics, WatchdogMetrics
+from loopwright.service.settings import ServiceSettings
+from loopwright.service.tracing import Tracing
+from loopwright.testing import LOOP_ID, playbook_goal
+from loopwright_coordinator.admission import Admission
+from loopwright_coordinator.app import Coordinator
+from loopwright_coordinator.control import Controls
+from loopwright_coordinator.inputs import Begin
+from loopwright_coordinator.log import Log
+from loopwright_coordinator.watchdog import Watchdog
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def watchdog(
+    bus: Bus, objects: Objects, settings: ServiceSettings, registry: CollectorRegistry
+) -> Watchdog:
+    log = Log(bus, objects, "/coordinator/test")
+    tracing = Tracing("coordinator", settings)
+    metrics = Metrics()
+    coordinator = Coordinator(
+        bus,
+        log,
+        tracing,
+        metrics,
+        CoordinatorMetrics(metrics.registry),
+        Admission(log, tracing),
+        Controls(bus),
+    )
+    return Watchdog(
+        bus, log, coordinator.settle, WatchdogMetrics(registry), "one", watch_s=0.1, sweep_s=3600
+    )
+
+
+async def admitted(log: Log, *, ago_s: float, time_s: float) -> Loop:
+    """A loop that was admitted a while ago."""
+    goal = playbook_goal(budget={"iterations": 1, "time": time_s})
+    then = datetime.now(UTC) - timedelta(seconds=ago_s)
+    data = LoopAdmitted(
+        tenant="default",
+        goal=goal,
+        goal_digest=goal.digest(),
+        deadline=then + timedelta(seconds=time_s),
+    )
+    return await log.append(None, LOOP_ID, data, now=then, token=None, traceparent=None)
+
+
+async def test_a_loop_whose_timer_was_lost_ends_with_the_sweep(watchdog: Watchdog) -> None:
+    await admitted(watchdog.log, ago_s=0, time_s=1)
+    await watchdog.settle(LOOP_ID, Begin())
+    await watchdog.bus.js.purge_stream(subjects.TIMERS)
+    loop = await watchdog.log.load_tip(LOOP_ID)
+    assert loop is not None
+    assert await watchdog.sweep() == 0  # not overdue yet
+    watchdog.overdue = timedelta(0)
+    while (left := (loop.deadline - datetime.now(UTC)).total_seconds()) > 0:
+        await asyncio.sleep(left)
+    assert await watchdog.sweep() == 1
+    ended = await watchdog.log.load_tip(LOOP_ID)
+    assert ended is not None
+    assert ended.ended == "deadline"
+    assert await watchdog.sweep() == 0
+
+
+async def test_a_loop_that_never_began_is_begun(watchdog: Watchdog) -> None:
+    await admitted(watchdog.log, ago_s=60, time_s=3600)
+    assert await watchdog.sweep() == 1
+    loop = await watchdog.log.load_tip(LOOP_ID)
+    assert loop is not None
+    assert loop.state == "planning"
+
+
+async def test_one_replica_sweeps_in_a_period(watchdog: Watchdog) -> None:
+    await admitted(watchdog.log, ago_s=60, time_s=3600)
+    assert await watchdog.sweep_if_due() == 1
+    other = Watchdog(
+        watchdog.bus, watchdog.log, watchdog.settle, watchdog.metrics, "two", 0.1, 3600
+    )
+    await watchdog.bus.js.purge_stream(subjects.TIMERS)
+    assert await other.sweep_if_due() == 0
+
+
+async def test_a_message_that_no_consumer_will_deliver_is_seen(
+    watchdog: Watchdog, registry: CollectorRegistry
+) -> None:
+    def stuck() -> float | None:
+        return registry.get_sample_value("loopwright_stuck_messages", {"stream": "GOALS"})
+
+    js = watchdog.bus.js
+    await watchdog.watch()
+    assert stuck() == 0
+    config = (await js.consumer_info(subjects.GOALS, "coordinator")).config
+    config.max_deliver = 1
+    config.ack_wait = 0.2
+    await js.add_consumer(subjects.GOALS, config)
+    await js.publish("goal.submitted.default", b"x")
+    subscription = await js.pull_subscribe_bind("coordinator", subjects.GOALS)
+    await subscription.fetch(1, timeout=2)
+    while not stuck():
+        await asyncio.sleep(0.05)
+        await watchdog.watch()
+    assert stuck() == 1
+
+
+async def test_subjects_are_listed_whatever_their_number(bus: Bus, objects: Objects) -> None:
+    log = Log(bus, objects, "/coordinator/test")
+    await admitted(log, ago_s=0, time_s=60)
+    assert await open_loops(bus.nc) == await admitted_loops(bus.nc) == {LOOP_ID}
+    assert await subjects_of(bus.nc, subjects.LOOPS, "loop.*.loop_ended") == {}
