@@ -116,6 +116,14 @@ class Stuck(Written):
     something. An iteration of nothing else counts for nothing here."""
 
 
+class Notify(Written):
+    """Tell somebody: a POST with a signature, delivered at least once."""
+
+    on: tuple[Literal["hold", "approval", "warning", "end"], ...] = ("hold", "approval", "end")
+    webhook: str = Field(pattern=r"^https?://[^\s]+$", max_length=2000)
+    """Where to; private addresses only where the installation allows the host."""
+
+
 class Goal(Written):
     """A loop's objective, how to verify it, and what it may spend."""
 
@@ -136,6 +144,7 @@ class Goal(Written):
     approvals: tuple[Literal["plan", "result"], ...] = ()
     """What a person must approve: each plan before it is run, the result before it counts."""
     stuck: Stuck = Stuck()
+    notify: tuple[Notify, ...] = Field(default=(), max_length=10)
     limits: Limits = Limits()
 
     def digest(self) -> str:

@@ -14,6 +14,7 @@ RESULTS = "RESULTS"
 CLAIMS = "CLAIMS"
 TIMERS = "TIMERS"
 DEAD = "DEAD"
+NOTIFY = "NOTIFY"
 
 #: Object store bucket of workspace revisions and of payloads too large for a message.
 OBJECTS = "LOOPWRIGHT"
@@ -22,6 +23,8 @@ OBJECTS = "LOOPWRIGHT"
 ATTEMPT_TOKEN = "Loopwright-Attempt-Token"  # noqa: S105
 #: Header in which a submitter names the subject that its answer goes to.
 REPLY_TO = "Loopwright-Reply-To"
+#: Header of an event that warns of a budget, for those who do not read every body.
+WARNS = "Loopwright-Warns"
 #: W3C trace context.
 TRACEPARENT = "traceparent"
 
@@ -84,6 +87,11 @@ def timer(loop: str, guard: str) -> str:
 def timer_fired(loop: str) -> str:
     """Where a timer's message arrives when it is due."""
     return f"timer.fired.{loop}"
+
+
+def notification(loop: str, kind: str) -> str:
+    """Where a notification waits for its delivery."""
+    return f"notify.{loop}.{kind}"
 
 
 def stop(loop: str) -> str:

@@ -111,6 +111,7 @@ def _service(place: Place, name: str, port: int, base: dict[str, str], redis_url
         env |= {k: v for k, v in os.environ.items() if k.startswith(PLANNER_ONLY)}
     if kind == "state":
         env["LOOPWRIGHT_REDIS_URL"] = redis_url
+        env.setdefault("LOOPWRIGHT_NOTIFY_HOSTS", '["127.0.0.1", "localhost"]')
     return Spec(
         name,
         (sys.executable, "-m", f"loopwright_{kind}"),

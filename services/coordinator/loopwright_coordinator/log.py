@@ -116,6 +116,8 @@ class Log:
         headers = {subjects.ATTEMPT_TOKEN: token} if token else {}
         if event.traceparent:
             headers[subjects.TRACEPARENT] = event.traceparent
+        if event.data.warnings:
+            headers[subjects.WARNS] = str(len(event.data.warnings))
         every = subjects.loop_events(event.subject)
         expected = loop.tip if loop else 0
         for _ in range(READ_BACKS):

@@ -11,6 +11,7 @@ from loopwright.events import (
     ExecutionRequested,
     LateResultRecorded,
     LoopAdmitted,
+    LoopControlled,
     LoopEnded,
     LoopHeld,
     PlanRequested,
@@ -39,7 +40,7 @@ def sealed(loop: Loop, decision: Decision, now: datetime, control: Control | Non
             return Ignore("the log is at its cap")
         data = _cut_short(loop, data, now)
     after = apply(loop, data, now)
-    if not isinstance(data, LoopEnded):
+    if isinstance(data, PlanRequested | LoopHeld | LoopControlled):
         found = warnings_of(loop, after, now)
         data = data.model_copy(update={"warnings": found}) if found else data
     data, timer = _with_wake(loop, after, data, now)

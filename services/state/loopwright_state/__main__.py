@@ -13,10 +13,13 @@ from loopwright.service.app import process, serve
 from loopwright.service.bus import Bus
 from loopwright.service.role import declared
 from loopwright.service.settings import load
+from loopwright_state.notices import Target
+from loopwright_state.notifier import Notifier
 from loopwright_state.projector import Projector, StateMetrics
 from loopwright_state.queries import Queries
 from loopwright_state.settings import StateSettings
 from loopwright_state.store import Store
+from loopwright_state.webhooks import Deliveries
 
 #: A store that does not answer within this is taken for away, in seconds.
 STORE_TIMEOUT_S = 5.0
@@ -33,6 +36,26 @@ def connect(url: str) -> Redis:
     )
 
 
+def deliveries(settings: StateSettings) -> Deliveries:
+    """How the settings want people to be told."""
+    secret = settings.notify_secret
+    return Deliveries(
+        secret=secret.get_secret_value() if secret else None,
+        hosts=frozenset(settings.notify_hosts),
+        command=settings.notify_command,
+    )
+
+
+def everyone(settings: StateSettings) -> tuple[Target, ...]:
+    """Who is told of every loop."""
+    found = []
+    if settings.notify_webhook:
+        found.append(Target(webhook=settings.notify_webhook, trusted=True))
+    if settings.notify_command:
+        found.append(Target(trusted=True))
+    return tuple(found)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     settings = load(StateSettings)
@@ -40,14 +63,29 @@ def main() -> None:
     metrics = StateMetrics(parts.metrics.registry)
     store = Store(connect(settings.redis_url.get_secret_value()))
     projectors: list[Projector] = []
+    notifiers: list[Notifier] = []
 
     async def prepare(bus: Bus) -> None:
-        projector = Projector(bus, await declared(bus, "planner"), store, metrics)
+        objects = await declared(bus, "planner")
+        projector = Projector(bus, objects, store, metrics)
         await Queries(projector).listen()
         projectors.append(projector)
+        notifiers.append(
+            Notifier(
+                bus,
+                objects,
+                parts.metrics,
+                deliveries(settings),
+                everyone(settings),
+                settings.notify_on,
+            )
+        )
 
     async def run(stop: asyncio.Event) -> None:
         await projectors[0].run(stop)
+
+    async def notify(stop: asyncio.Event) -> None:
+        await notifiers[0].run(stop)
 
     async def ready() -> bool:
         try:
@@ -56,7 +94,7 @@ def main() -> None:
             return False
 
     parts.on_start.append(prepare)
-    parts.background.append(run)
+    parts.background += [run, notify]
     parts.ready_checks.append(ready)
     serve(parts)
 

@@ -44,6 +44,11 @@ INTAKE: dict[str, str] = {
     subjects.TIMERS: "timer.fired.*",
 }
 COORDINATOR = "coordinator"
+NOTIFIER = "notifier"
+#: The events that may be news to people; warnings come with the first of them.
+NEWS = ("plan_requested", "loop_held", "loop_controlled", "loop_ended")
+#: One delivery of a notification, redirects and a slow receiver included, in seconds.
+DELIVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +92,34 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         max_bytes=1024**3,
         allow_direct=True,
     )
+    notify = _queue(subjects.NOTIFY, "notify.*.*")
+    notifier = _consumer(NOTIFIER, "notify.*.*", settings)
+    notifier.ack_wait = DELIVERY_S
     requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
-        Declared(loops, requests),
+        Declared(loops, (*requests, _told(settings))),
         Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
         Declared(claims),
         Declared(timers, (_intake(subjects.TIMERS, settings),)),
         Declared(dead),
+        Declared(notify, (notifier,)),
     )
     for item in declared:
         item.stream.storage = StorageType.FILE
         item.stream.num_replicas = replicas
         item.stream.max_msg_size = MAX_STORED_BYTES
     return declared
+
+
+def _told(settings: ServiceSettings) -> ConsumerConfig:
+    """What people may want to be told of; an installation's past is no news."""
+    told = _consumer(NOTIFIER, "", settings)
+    told.filter_subject = None
+    told.filter_subjects = [f"loop.*.{kind}" for kind in NEWS]
+    told.deliver_policy = DeliverPolicy.NEW
+    return told
 
 
 def _queue(name: str, subject: str) -> StreamConfig:
