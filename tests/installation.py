@@ -69,7 +69,10 @@ class Installation:
         """Child name → process id."""
         found = {}
         for pid in descendants(self.runtime()["pid"]):
-            argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            try:
+                argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            except OSError:  # it has just died
+                continue
             name = argv[2].removeprefix("loopwright_") if argv[1:2] == ["-m"] else argv[0]
             program = Path(name.split(" ")[0]).name  # some servers write more into their title
             found[program.removesuffix("-server")] = pid

@@ -28,7 +28,7 @@ OK, INFRASTRUCTURE, INVALID, NOT_ACHIEVED = 0, 1, 2, 3
 UP_S = 90.0
 
 out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DataOption = Annotated[
     Path | None,

@@ -40,12 +40,14 @@ class Report:
     """Changes of state that happened."""
 
 
+#: Steps so short that some workers are still busy when they are over.
+_SHORT = {"plan_time": 20, "execute_time": 20, "verify_time": 20}
 #: Small enough that budgets bind.
 GOALS: tuple[Goal, ...] = (
-    playbook_goal(budget={"iterations": 3, "actions": 4, "time": 1500}),
+    playbook_goal(budget={"iterations": 3, "actions": 4, "time": 1500}, limits=_SHORT),
     playbook_goal(budget={"iterations": 2, "time": 300}, limits={"attempts": 2}),
     model_goal(budget={"iterations": 6, "tokens": 6000, "usd": "0.008", "time": 2500}),
-    model_goal(budget={"iterations": 4, "tokens": 3500, "time": 900}),
+    model_goal(budget={"iterations": 4, "tokens": 3500, "time": 900}, limits=_SHORT),
     playbook_goal(budget={"iterations": 2, "actions": 3, "time": 1200}, on_exhausted="hold"),
     playbook_goal(budget={"iterations": 3, "time": 900}, approvals=["plan", "result"]),
     model_goal(budget={"iterations": 3, "tokens": 6000, "time": 900}, on_exhausted="hold"),

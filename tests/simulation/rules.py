@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from loopwright.budget import NOTHING
 from loopwright.loop import Loop
 from loopwright.results import PlanProposed, VerdictReached
 from loopwright_coordinator.core import decide
@@ -44,7 +43,8 @@ def decide_by(rules: Rules, loop: Loop, received: Input, now: datetime, nonce: s
     """The coordinator's decision, as it would be without the guards that are out."""
     seen: dict[str, object] = {}
     if not rules.count_what_is_spent:
-        seen["spent"] = NOTHING
+        caps = {"tokens": None, "usd": None, "actions": None}
+        seen["budget"] = loop.budget.model_copy(update=caps)
     if not rules.words_once:
         seen["controls"] = ()
     if not rules.wait_for_approval and loop.goal.approvals:
