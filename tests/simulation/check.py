@@ -20,8 +20,7 @@ from simulation.world import World
 
 #: By then every redelivery has brought a stored result to a coordinator that lives.
 HEALED = timedelta(seconds=120)
-#: Loops of one world, and the events after which it is taken to run for ever.
-LOOPS = 2
+#: The steps after which a world is taken to run for ever.
 STEPS = 20_000
 IDS = ("01JQZZZZZZZZZZZZZZZZZZZZZ1", "01JQZZZZZZZZZZZZZZZZZZZZZ2")
 
@@ -49,7 +48,10 @@ GOALS: tuple[Goal, ...] = (
     model_goal(budget={"iterations": 6, "tokens": 6000, "usd": "0.008", "time": 2500}),
     model_goal(budget={"iterations": 4, "tokens": 3500, "time": 900}, limits=_SHORT),
     playbook_goal(budget={"iterations": 2, "actions": 3, "time": 1200}, on_exhausted="hold"),
-    playbook_goal(budget={"iterations": 3, "time": 900}, approvals=["plan", "result"]),
+    playbook_goal(
+        budget={"iterations": 3, "time": 900}, approvals=["plan", "result"], on_exhausted="hold"
+    ),
+    model_goal(budget={"iterations": 3, "tokens": 500, "time": 900}, on_exhausted="hold"),
     model_goal(budget={"iterations": 3, "tokens": 6000, "time": 900}, on_exhausted="hold"),
 )
 
@@ -76,18 +78,20 @@ def run(seed: int, rules: Rules | None = None) -> Report:
         )
 
     cluster.on_append = on_append
-    for loop_id in IDS:
+    # Loops do not touch each other, but they share caches and queues: one world in ten has two.
+    ids = IDS if seed % 10 == 0 else IDS[:1]
+    for loop_id in ids:
         cluster.goals.put(loop_id, world.random.choice(GOALS))
         speak(cluster, loop_id)
         attend(cluster, loop_id, folds)
 
     def all_ended() -> bool:
         return bool(report.violations) or all(
-            (loop := folds.get(loop_id)) is not None and loop.ended is not None for loop_id in IDS
+            (loop := folds.get(loop_id)) is not None and loop.ended is not None for loop_id in ids
         )
 
     if not world.run(all_ended, STEPS) and not report.violations:
-        states = {i: folds[i].state if i in folds else "lost" for i in IDS}
+        states = {i: folds[i].state if i in folds else "lost" for i in ids}
         report.violations.append(f"liveness: not every loop ended: {states}")
     world.run(lambda: world.now > EPOCH + timedelta(hours=3), STEPS)
     report.violations += log_violations(cluster) + outside_violations(cluster, folds)

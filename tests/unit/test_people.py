@@ -148,6 +148,16 @@ def test_a_verdict_that_comes_in_a_pause_is_kept() -> None:
     assert resumed.verdict.passed == {"a"}
 
 
+def test_a_cap_that_is_lowered_in_a_pause_holds_after_it() -> None:
+    table = Table(playbook_goal(on_exhausted="hold"))
+    table.begin(), table.plan(), table.execute()
+    table.say(Pause(id=ID))
+    table.verdict("a")
+    table.say(amend("message-2", iterations=1))
+    event = table.say(Resume(id="message-3"))
+    assert (event.kind, event.hold) == ("loop_held", "budget_exhausted")
+
+
 def test_a_loop_that_is_met_in_a_pause_is_achieved() -> None:
     table = Table()
     table.begin(), table.plan(), table.execute()

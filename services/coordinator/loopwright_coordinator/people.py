@@ -18,10 +18,10 @@ from loopwright.control import (
 from loopwright.events import LoopControlled, LoopHeld
 from loopwright.loop import Loop, controlled, settle
 from loopwright.states import WORKING
-from loopwright_coordinator.exits import Exit, end, exhausted, out_of_budget
+from loopwright_coordinator.exits import Exit, end
 from loopwright_coordinator.grants import settle_unheard
 from loopwright_coordinator.inputs import Append, Decision, Ignore
-from loopwright_coordinator.steps import execution_step, plan_step, same_step
+from loopwright_coordinator.steps import execution_step, same_step
 
 
 def heed(loop: Loop, control: Control, now: datetime, nonce: str) -> Decision:
@@ -85,12 +85,7 @@ def _amend(loop: Loop, amend: Amend, now: datetime, nonce: str) -> Decision:
         return Ignore(refused)
     if loop.state != "budget_exhausted":
         return Append(LoopControlled())
-    after = controlled(loop, amend, now)
-    between = after.step == "planner" and after.attempt == 0
-    over = exhausted(after, now) if between else None
-    if over is not None:
-        return Append(out_of_budget(after, now, over))
-    return same_step(after, None, now, nonce)
+    return same_step(controlled(loop, amend, now), None, now, nonce)
 
 
 def _too_low(loop: Loop, amend: Amend, now: datetime) -> str | None:
@@ -124,11 +119,7 @@ def _answered(loop: Loop, said: Approve | Reject, now: datetime, nonce: str) -> 
     if said.of != wanted.of:
         return Ignore(f"'{said.of}' is not what waits for approval: that is {wanted.of}")
     if isinstance(said, Reject):
-        after = controlled(loop, said, now)
-        over = exhausted(after, now)
-        if over is not None:
-            return Append(out_of_budget(after, now, over))
-        return plan_step(after, None, now, nonce, attempt=1)
+        return same_step(controlled(loop, said, now), None, now, nonce)
     if wanted.kind == "plan":
         assert loop.plan is not None
         return execution_step(loop, None, loop.plan, now, nonce, attempt=1)

@@ -14,14 +14,23 @@ from loopwright.events import (
 from loopwright.loop import Loop
 from loopwright.plan import Outcome, Plan
 from loopwright_coordinator.budgets import forecast_of, reserve_plan
-from loopwright_coordinator.exits import no_call_fits, out_of_budget, too_many_actions
+from loopwright_coordinator.exits import (
+    exhausted,
+    no_call_fits,
+    out_of_budget,
+    too_many_actions,
+)
 from loopwright_coordinator.grants import grant_execution, grant_plan, grant_verification
 from loopwright_coordinator.inputs import Append
 
 
 def same_step(loop: Loop, settles: Settlement | None, now: datetime, nonce: str) -> Append:
-    """Grant the step that is due, as a new attempt."""
+    """Grant the step that is due, as a new attempt, or as the first of a new iteration."""
     attempt = loop.attempt + 1
+    if loop.step == "planner" and attempt == 1:
+        over = exhausted(loop, now)
+        if over is not None:
+            return Append(out_of_budget(loop, now, over, settles=settles))
     match loop.step:
         case "planner":
             return plan_step(loop, settles, now, nonce, attempt=attempt)
