@@ -58,10 +58,8 @@ GOALS: tuple[Goal, ...] = (
 
 def run(seed: int, rules: Rules | None = None) -> Report:
     """Simulate one world and check it."""
-    world = World(seed)
+    world, report, folds = World(seed), Report(seed), dict[str, Loop]()
     cluster = Cluster(world, rules or Rules())
-    report = Report(seed)
-    folds: dict[str, Loop] = {}
 
     def on_append(loop_id: str, event: LoopEvent, seq: int) -> None:
         report.events += 1
@@ -73,17 +71,11 @@ def run(seed: int, rules: Rules | None = None) -> Report:
             return
         folds[loop_id] = loop
         report.states.add((before.state if before else "", loop.state))
-        report.violations += pause_violations(before, event) + lost_result_violations(
-            cluster, event
-        )
+        report.violations += pause_violations(before, event)
+        report.violations += lost_result_violations(cluster, event)
 
     cluster.on_append = on_append
-    # Loops do not touch each other, but they share caches and queues: one world in ten has two.
-    ids = IDS if seed % 10 == 0 else IDS[:1]
-    for loop_id in ids:
-        cluster.goals.put(loop_id, world.random.choice(GOALS))
-        speak(cluster, loop_id)
-        attend(cluster, loop_id, folds)
+    ids = begin(cluster, folds)
 
     def all_ended() -> bool:
         return bool(report.violations) or all(
@@ -98,6 +90,19 @@ def run(seed: int, rules: Rules | None = None) -> Report:
     report.crashes, report.conflicts = world.crashes, world.conflicts
     report.outcomes = [str(loop.ended) for loop in folds.values()]
     return report
+
+
+def begin(cluster: Cluster, folds: dict[str, Loop]) -> tuple[str, ...]:
+    """Submit goals, with people who look at `folds`; the loops' ids.
+
+    Loops do not touch each other, but they share caches and queues: one world in ten has two.
+    """
+    ids = IDS if cluster.world.seed % 10 == 0 else IDS[:1]
+    for loop_id in ids:
+        cluster.goals.put(loop_id, cluster.world.random.choice(GOALS))
+        speak(cluster, loop_id)
+        attend(cluster, loop_id, folds)
+    return ids
 
 
 def log_violations(cluster: Cluster) -> list[str]:

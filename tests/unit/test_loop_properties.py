@@ -1,4 +1,4 @@
-"""Whatever arrives, in whatever order: budgets hold, the log replays, the loop ends."""
+"""Whatever arrives, in whatever order: budgets hold, the log replays and audits, the loop ends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from loopwright.audit import Entry, audit
 from loopwright.budget import Usage
-from loopwright.control import Cancel
+from loopwright.chain import digest
+from loopwright.control import (
+    Amend,
+    Approve,
+    BudgetChange,
+    Cancel,
+    Control,
+    LimitsChange,
+    Nudge,
+    Pause,
+    Reject,
+    Resume,
+    Retry,
+)
 from loopwright.errors import ErrorInfo, ErrorKind
 from loopwright.goal import Goal, OpenAI
 from loopwright.plan import ActionOutcome, CheckResult, Outcome, Plan, Verdict
@@ -23,10 +37,12 @@ from loopwright.results import (
     WorkerLost,
 )
 from loopwright.testing import model_goal, playbook_goal
+from loopwright_coordinator.core import decide
 from loopwright_coordinator.inputs import (
     Append,
     Begin,
     ControlArrived,
+    Ignore,
     ResultArrived,
     TakeClaim,
     Woken,
@@ -37,6 +53,8 @@ from table import TOUCH, Table
 KINDS: list[ErrorKind] = sorted(POLICY)
 goals = st.sampled_from(
     [
+        playbook_goal(on_exhausted="hold", approvals=["plan", "result"]),
+        model_goal(on_exhausted="hold", budget={"iterations": 3, "tokens": 4000, "time": 3000}),
         playbook_goal(),
         playbook_goal(budget={"iterations": 2, "actions": 3, "time": 400}),
         model_goal(),
@@ -45,8 +63,31 @@ goals = st.sampled_from(
 )
 
 
+IDS = st.integers(0, 50).map(lambda n: f"word-{n:05}")
+CAPS = st.integers(1, 10_000)
+words: st.SearchStrategy[Control] = st.one_of(
+    st.builds(Pause, id=IDS, now=st.booleans()),
+    st.builds(Resume, id=IDS),
+    st.builds(Retry, id=IDS),
+    st.builds(Nudge, id=IDS, hint=st.just("look again")),
+    st.builds(Approve, id=IDS, of=st.just("another")),
+    st.builds(
+        Amend,
+        id=IDS,
+        budget=st.builds(
+            BudgetChange,
+            iterations=st.none() | st.integers(1, 12),
+            tokens=st.none() | CAPS,
+            actions=st.none() | st.integers(1, 12),
+            time=st.none() | st.integers(1, 5000),
+        ),
+        limits=st.builds(LimitsChange, events=st.none() | st.integers(10, 200)),
+    ),
+)
+
+
 class AnyOrder(RuleBasedStateMachine):
-    """Results (right, wrong, repeated, late), timers, claims, cancels, in any order and time."""
+    """Results (right, wrong, repeated, late), timers, claims, people, in any order and time."""
 
     @initialize(goal=goals)
     def admit(self, goal: Goal) -> None:
@@ -109,10 +150,54 @@ class AnyOrder(RuleBasedStateMachine):
     def somebody_cancels(self) -> None:
         self.table.give(ControlArrived(Cancel(id="cancel-01")))
 
+    @rule(word=words, again=st.booleans())
+    def somebody_speaks(self, word: Control, again: bool) -> None:
+        before = self.table.loop
+        decision = self.table.give(ControlArrived(word), 1.0)
+        if word.id in before.controls:
+            assert isinstance(decision, Ignore)
+        if again:
+            after = self.table.loop
+            assert not isinstance(self.table.give(ControlArrived(word), 1.0), Append) or (
+                word.id not in after.controls
+            )
+
+    @precondition(lambda self: self.table.loop.held and self.table.loop.held.wanted)
+    @rule(yes=st.booleans(), number=st.integers(0, 10**6))
+    def somebody_answers(self, yes: bool, number: int) -> None:
+        held = self.table.loop.held
+        assert held is not None
+        assert held.wanted is not None
+        make = Approve if yes else Reject
+        word = make(id=f"answer-{number:07}", of=held.wanted.of)
+        if word.id not in self.table.loop.controls:
+            assert isinstance(self.table.give(ControlArrived(word)), Append)
+
+    @rule()
+    def the_same_input_is_decided_the_same_way(self) -> None:
+        loop, now = self.table.loop, self.table.now
+        for received in (Woken(), Woken(claim_won=True), ControlArrived(Pause(id="pause-0000"))):
+            assert decide(loop, received, now, "t") == decide(loop, received, now, "t")
+
+    @invariant()
+    def nothing_is_granted_to_a_loop_that_is_held(self) -> None:
+        loop = self.table.loop
+        if loop.held is not None and loop.held.kind != "paused":
+            assert loop.open is None
+
+    @invariant()
+    def the_audit_finds_nothing(self) -> None:
+        log = self.table.log
+        entries = [
+            Entry(event, seq, digest(body))
+            for event, seq, body in zip(log.events, log.seqs, log.bodies, strict=True)
+        ]
+        assert audit(entries) == []
+
     @invariant()
     def budgets_hold(self) -> None:
         loop = self.table.loop
-        used, budget = loop.spent + loop.reserved, loop.goal.budget
+        used, budget = loop.spent + loop.reserved, loop.budget
         assert budget.tokens is None or used.tokens <= budget.tokens
         assert budget.cost_microusd is None or used.cost_microusd <= budget.cost_microusd
         assert budget.actions is None or used.actions <= budget.actions

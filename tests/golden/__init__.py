@@ -1,0 +1,1 @@
+"""Logs as each released version wrote them, and the states that they fold to."""

@@ -1,0 +1,87 @@
+"""`make golden`: keep this version's logs, once, before it is released.
+
+A folder that is there is never written again: what is in it was written by its version.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from loopwright.chain import LoopEvent, digest
+from loopwright.loop import Loop, evolve
+from loopwright.testing import MemoryLog
+from simulation.actors import Cluster
+from simulation.check import IDS, STEPS, begin
+from simulation.world import World
+
+HERE = Path(__file__).parent
+#: As few worlds as show every kind of event and every state; so many are looked at.
+LOOKED_AT = 400
+
+
+def simulated(seed: int) -> list[tuple[int, LoopEvent]]:
+    """The log of a simulated world's first loop, to its end."""
+    cluster, folds = Cluster(World(seed)), dict[str, Loop]()
+
+    def on_append(loop_id: str, event: LoopEvent, seq: int) -> None:
+        before = folds.get(loop_id)
+        folds[loop_id] = evolve(before, event, seq=seq, body_digest=digest(event.id.encode()))
+
+    cluster.on_append = on_append
+    begin(cluster, folds)
+    cluster.world.run(lambda: IDS[0] in folds and folds[IDS[0]].ended is not None, STEPS)
+    return list(cluster.loops.stored[IDS[0]])
+
+
+def sealed(stored: list[tuple[int, LoopEvent]]) -> MemoryLog:
+    """A simulated log with its real hash chain, at the sequences that its settlements name."""
+    log = MemoryLog(IDS[0], iter([seq for seq, _ in stored]))
+    for _, event in stored:
+        log.append(event.data, at=event.time, expected=log.loop.tip if log.loop else 0)
+    return log
+
+
+def shown(log: MemoryLog) -> set[str]:
+    """What a log is kept for."""
+    replayed = MemoryLog(IDS[0], iter(log.seqs))
+    found = set()
+    for event in log.events:
+        state = replayed.append(
+            event.data, at=event.time, expected=replayed.loop.tip if replayed.loop else 0
+        ).state
+        found |= {f"state {state}", f"event {event.data.kind}"}
+        found |= {f"word {event.data.control.kind}"} if event.data.control else set()
+        found |= {f"settled {event.data.settles.status}"} if event.data.settles else set()
+    if replayed.loop and replayed.loop.ended:
+        found.add(f"ended {replayed.loop.ended}")
+    return found
+
+
+def main() -> int:
+    """Write the logs of this version."""
+    folder = HERE / version("loopwright")
+    if folder.exists():
+        sys.stdout.write(f"{folder} is there; it is what that version wrote\n")
+        return 0
+    folder.mkdir()
+    known: set[str] = set()
+    for seed in range(1, LOOKED_AT):
+        log = sealed(simulated(seed))
+        if (new := shown(log) - known) and log.loop is not None:
+            known |= new
+            lines = [
+                json.dumps({"seq": seq, "body": body.decode()})
+                for seq, body in zip(log.seqs, log.bodies, strict=True)
+            ]
+            (folder / f"{seed}.ndjson").write_text("\n".join(lines) + "\n")
+            state = log.loop.model_dump_json(indent=1) + "\n"
+            (folder / f"{seed}.state.json").write_text(state)
+    sys.stdout.write(f"{folder}: {', '.join(sorted(known))}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
