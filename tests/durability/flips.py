@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from durability.tampering import Stop, audited, damaged, flip_by_chance, record
-
-STOPS: tuple[Stop, ...] = ("stopped", "killed")
+from durability.tampering import STOPS, audited, block, damaged, flip, record
 
 
 @dataclass
@@ -30,12 +29,13 @@ async def flip_bits(folder: Path, *, seed: int, flips: int) -> Report:
     with damaged(recording, folder, "stopped", lambda _: None) as server:
         report.missed += [f"honest: {said}" for said in await audited(server, recording.heads)]
     for index in range(flips):
-        place: list[str] = []
-        change, stop = flip_by_chance(chance), STOPS[index % 2]
-        with damaged(recording, folder, stop, lambda path: place.append(change(path))) as server:
+        stop = STOPS[index % 2]
+        size = block(recording.stores[stop]).stat().st_size
+        at, bit = chance.randrange(size), chance.randrange(8)  # a body, a header, a checksum
+        with damaged(recording, folder, stop, partial(flip, at=at, bit=bit)) as server:
             found = await audited(server, recording.heads)
         report.flips += 1
         report.found += bool(found)
-        report.missed += [] if found else [f"{place[0]}, {stop}"]
+        report.missed += [] if found else [f"bit {bit} of byte {at}, {stop}"]
     report.seconds = monotonic() - began
     return report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from servers import Server, nats_server
 
 #: A clean stop writes an index beside the blocks, which the next start believes; a kill does not.
 Stop = Literal["stopped", "killed"]
+STOPS: tuple[Stop, ...] = ("stopped", "killed")
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,6 @@ def flip(path: Path, at: int, bit: int = 0) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 1 << bit
     path.write_bytes(data)
-
-
-def flip_by_chance(chance: random.Random) -> Callable[[Path], str]:
-    """One bit anywhere in the block: in a body, a subject, a header or a checksum."""
-
-    def change(path: Path) -> str:
-        at, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
-        flip(path, at, bit)
-        return f"bit {bit} of byte {at}"
-
-    return change
 
 
 def body_at(path: Path, message: Stored) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from durability.tampering import (
+    STOPS,
     Recording,
     Stop,
     audited,
@@ -23,7 +24,6 @@ from loopwright.chain import GENESIS, decode_event, digest
 from loopwright.service.bus import Stored
 from servers import nats_server
 
-STOPS: tuple[Stop, ...] = ("stopped", "killed")
 PLACES = {"first": 0, "middle": 13, "last": -1}
 
 
