@@ -60,7 +60,7 @@ proxy: setup ## Append through a proxy that cuts and goes silent: MINUTES=10; ea
 	@cd tests && ../$(BIN)/python -m durability $(SEEDED) proxy --minutes $(or $(MINUTES),10)
 
 bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
-	@cd tests && ../$(BIN)/python -m durability $(SEEDED) bounded --loops $(or $(LOOPS),2000)
+	@cd tests && ../$(BIN)/python -m greedy $(SEEDED) --loops $(or $(LOOPS),2000)
 
 isolated: setup ## Import each member with nothing installed but what it declares
 	@for member in coordinator planner executor verifier state; do \
