@@ -78,11 +78,12 @@ def impurities(tree: ast.Module) -> set[str]:
 
 def _imports(tree: ast.Module) -> Iterator[str]:
     for module, name in imported(tree):
-        if f"{module}.{name}" in MIXED or name not in MIXED.get(module, {name}):
-            yield f"{module}.{name}"
-        elif not module.startswith("loopwright"):
-            if module.split(".")[0] not in ALLOWED and name not in IN_PART.get(module, ()):
-                yield f"{module}.{name}".rstrip(".")
+        if module.startswith("loopwright"):
+            pure = f"{module}.{name}" not in MIXED and name in MIXED.get(module, {name})
+        else:
+            pure = module.split(".")[0] in ALLOWED or name in IN_PART.get(module, ())
+        if not pure:
+            yield f"{module}.{name}".rstrip(".")
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
