@@ -1,6 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check format contract clean simulate mutants golden isolated
+.PHONY: help setup demo down test check format contract clean simulate mutants golden isolated \
+	tamper durability proxy bounded
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,6 +9,8 @@ BIN := $(VENV)/bin
 # The stamp is newer than what it was made from, so set-up runs once and again after a change.
 STAMP := $(VENV)/.synced
 MEMBERS := shared services/coordinator services/planner services/executor services/verifier services/state cli
+
+SEEDED = --seed $(or $(SEED),1)
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +51,19 @@ mutants: setup ## Take each guard out; the simulation must notice
 
 golden: setup ## Keep the logs that this version writes, once, before it is released
 	@cd tests && ../$(BIN)/python -m golden
+
+tamper: setup ## Flip bits of the stored log: FLIPS=100; each must be found
+	@cd tests && ../$(BIN)/python -m durability $(SEEDED) flips --flips $(or $(FLIPS),100)
+
+durability: setup ## Kill the bus under load: KILLS=60 ACKS=200000; no acknowledged append is lost
+	@cd tests && ../$(BIN)/python -m durability $(SEEDED) kills \
+		--kills $(or $(KILLS),60) --acks $(or $(ACKS),200000) --replicas $(or $(REPLICAS),1)
+
+proxy: setup ## Append through a proxy that cuts and goes silent: MINUTES=10; each exactly once
+	@cd tests && ../$(BIN)/python -m durability $(SEEDED) proxy --minutes $(or $(MINUTES),10)
+
+bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
+	@cd tests && ../$(BIN)/python -m greedy $(SEEDED) --loops $(or $(LOOPS),2000)
 
 isolated: setup ## Import each member with nothing installed but what it declares
 	@for member in coordinator planner executor verifier state; do \

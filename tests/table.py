@@ -63,6 +63,8 @@ class Table:
         self.count += 1
         token = f"token-{self.count}"
         decision = decide(self.loop, received, self.now, token)
+        twin = Loop.model_validate_json(self.loop.model_dump_json())
+        assert decide(twin, received, self.now, token) == decision
         if isinstance(decision, Append):
             self.log.append(decision.data, at=self.now, expected=self.loop.tip)
             assert not self.replays or self.log.replay() == self.loop

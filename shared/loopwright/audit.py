@@ -38,6 +38,14 @@ class Entry:
     body_digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An event that somebody else saw in the log: its position, and the digest of its body."""
+
+    n: int
+    digest: str
+
+
 @dataclass(slots=True)
 class _Ledger:
     """What the events say, added up on its own."""
@@ -60,10 +68,18 @@ class _Ledger:
     controls: set[str] = field(default_factory=set)
 
 
-def audit(entries: Sequence[Entry]) -> list[str]:
-    """Everything that is wrong with a loop's log, in sentences; empty if nothing is."""
+def audit(entries: Sequence[Entry], heads: Sequence[Head] = ()) -> list[str]:
+    """Everything that is wrong with a loop's log, in sentences; empty if nothing is.
+
+    A chain cannot show that its own end is cut off, or that all of it was written anew: `heads`,
+    kept outside the stream and older than the reading of the log, can.
+    """
     if not entries:
         return ["the log is empty"]
+    return _content(entries) + _seen(entries, heads)
+
+
+def _content(entries: Sequence[Entry]) -> list[str]:
     first = entries[0].event.data
     if not isinstance(first, LoopAdmitted):
         return [f"the log begins with {first.kind}, not with loop_admitted: its head is missing"]
@@ -94,6 +110,21 @@ def _chain(entries: Sequence[Entry]) -> list[str]:
         if n and (event.time - entries[n - 1].event.time).total_seconds() < -60:
             found.append(f"event {n}: it is more than a minute older than the event before")
         prev = entry.body_digest
+    return found
+
+
+def _seen(entries: Sequence[Entry], heads: Sequence[Head]) -> list[str]:
+    """What was seen is there still."""
+    found = []
+    digests = {entry.event.n: entry.body_digest for entry in entries}
+    last = entries[-1].event.n
+    for head in heads:
+        if head.n > last:
+            found.append(
+                f"event {head.n} was seen, the log ends with event {last}: its end is cut off"
+            )
+        elif digests.get(head.n) != head.digest:
+            found.append(f"event {head.n}: it is not the one that was seen; the log was rewritten")
     return found
 
 

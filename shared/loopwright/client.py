@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,14 @@ from nats.js.api import ConsumerConfig
 from ulid import ULID
 
 from loopwright import subjects
+from loopwright.audit import Entry, Head, audit
 from loopwright.chain import LoopEvent, decode_event, digest
 from loopwright.control import Cancel, Control
 from loopwright.errors import BusUnavailableError, Fault, GoalInvalidError, LoopwrightError
 from loopwright.goal import Goal
 from loopwright.ids import is_loop_id, new_loop_id
 from loopwright.letters import Letters
-from loopwright.listing import admitted_loops
+from loopwright.listing import subjects_of
 from loopwright.loop import Loop, evolve
 from loopwright.objects import NatsObjects
 from loopwright.payloads import check_out
@@ -36,6 +37,8 @@ from loopwright.workspace import Workspaces
 #: How long an answer of the coordinator or of the state service is waited for, in seconds.
 ANSWER_S = 15.0
 CONNECT_S = 3.0
+#: Heads that are asked for at a time.
+PAGE = 500
 
 
 class NotFoundError(LoopwrightError):
@@ -274,9 +277,46 @@ class Client:
             raise RefusedError(str(found["error"]))
         return found
 
+    async def audit(self, loop: str, heads: Sequence[Head] = ()) -> list[str]:
+        """Everything that is wrong with a loop's log, in sentences.
+
+        `heads` are what `Client.heads` gave before; without them an end that is cut off, or a log
+        that was written anew as a whole, does not show.
+        """
+        try:
+            entries = [
+                Entry(item.event, item.seq, item.body_digest)
+                async for item in self.events(loop, follow=False)
+            ]
+        except LoopwrightError as error:
+            return [str(error)]
+        return audit(entries, heads)
+
+    async def heads(self, loop: str | None = None) -> dict[str, list[Head]]:
+        """Where the projections saw the logs end, of one loop or all, and those cut since."""
+        found: dict[str, list[Head]] = {}
+        async for item in self._heads({"loop": loop}):
+            found.setdefault(item["loop"], []).append(Head(item["n"], item["head"]))
+        async for item in self._heads({"cut": True}):
+            if loop in (None, item["loop"]):
+                found.setdefault(item["loop"], []).append(Head(item["n"], item["head"]))
+        return found
+
+    async def _heads(self, query: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            wanted = query | {"offset": offset, "limit": PAGE}
+            page = (await self._query(subjects.QUERY_HEADS, wanted))["heads"]
+            for item in page:
+                yield item
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
     async def loop_ids(self) -> list[str]:
-        """Every loop that the log holds, the oldest first."""
-        return sorted(await admitted_loops(self.nc))
+        """Every loop that the log holds an event of, the oldest first."""
+        held = await subjects_of(self.nc, subjects.LOOPS, "loop.>")
+        return sorted({subject.split(".")[1] for subject in held})
 
     async def export(self, loop: str, to: Path) -> str:
         """Write the loop's best work to a folder that is new or empty; its revision."""

@@ -37,6 +37,7 @@ REQUEST_KIND: dict[Role, str] = {
 
 QUERY_LOOP = "query.loop"
 QUERY_LOOPS = "query.loops"
+QUERY_HEADS = "query.heads"
 
 
 def loop_event(loop: str, kind: str) -> str:

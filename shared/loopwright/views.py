@@ -68,6 +68,8 @@ class LoopView(Wire):
     n: int
     seq: int
     """Stream sequence of the newest event that is seen here."""
+    head: str = ""
+    """SHA-256 of the newest event's body, so that a log that is cut or rewritten shows."""
 
 
 def view(loop: Loop) -> LoopView:
@@ -111,4 +113,5 @@ def view(loop: Loop) -> LoopView:
         duration_s=((loop.ended_at or loop.updated_at) - loop.admitted_at).total_seconds(),
         n=loop.n,
         seq=loop.tip,
+        head=loop.head,
     )

@@ -95,6 +95,31 @@ async def test_a_stored_append_whose_answer_is_lost_succeeds(bus: Bus, objects: 
     assert (deaf.lost, loop.tip, loop.n) == (1, 1, 0)
 
 
+async def test_an_append_whose_answer_is_lost_is_no_conflict_once_another_followed_it(
+    bus: Bus, objects: Objects
+) -> None:
+    other = Log(bus, objects, "/other")
+
+    class Deaf(Bus):
+        deaf = False
+
+        async def publish(self, subject: str, body: bytes, **rest: Any) -> int:
+            seq = await super().publish(subject, body, **rest)
+            if self.deaf:
+                self.deaf = False
+                await append(other, await other.load_tip(LOOP_ID), word())
+                raise BusUnavailableError("the answer is lost")
+            return seq
+
+    deaf = Deaf(bus.nc)
+    log = Log(deaf, objects, "/w")
+    first = await append(log, None, admitted())
+    deaf.deaf = True
+    second = await append(log, first, word())
+    assert (second.n, second.tip) == (1, 2)
+    assert (await Log(bus, objects, "/r").load_tip(LOOP_ID) or first).n == 2
+
+
 async def test_an_append_outlives_a_killed_server(
     nats_process: Server, bus: Bus, objects: Objects
 ) -> None:

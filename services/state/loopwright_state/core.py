@@ -16,7 +16,7 @@ from loopwright.wire import Wire
 
 #: The form of what is written. Raise it with any change to keys, folds or views: projections in
 #: an older form are then built anew from the log, and an older replica leaves newer ones alone.
-LAYOUT = 1
+LAYOUT = 2
 
 #: All keys begin with this.
 PREFIX = "lw:"
@@ -24,11 +24,18 @@ POSITION = f"{PREFIX}position"
 ALL = f"{PREFIX}loops"
 OPEN = f"{PREFIX}loops:open"
 QUARANTINED = f"{PREFIX}quarantined"
+#: Heads that were projected and that the stream no longer holds; a rebuild leaves them alone.
+CUT = f"{PREFIX}cut"
 
 
 def fold_key(loop: str) -> str:
     """The folded loop, as JSON."""
     return f"{PREFIX}fold:{loop}"
+
+
+def head(loop: str, n: int, body_digest: str) -> str:
+    """A loop's newest event, as the heads of cut logs are kept."""
+    return json.dumps({"loop": loop, "n": n, "head": body_digest}, sort_keys=True)
 
 
 def view_key(loop: str) -> str:

@@ -64,6 +64,11 @@ class StateMetrics:
             "Times the projections were built anew",
             registry=registry,
         )
+        self.cut = Gauge(
+            "loopwright_heads_cut",
+            "Newest events that were projected and that the log no longer holds",
+            registry=registry,
+        )
         self.quarantined = Gauge(
             "loopwright_loops_quarantined", "Loops whose log cannot be read", registry=registry
         )
@@ -152,6 +157,8 @@ class Projector:
             )
         if fresh.leads_to(position) and position.seq <= info.state.last_seq:
             return position
+        if not await self._keep_heads(position, fresh):
+            return None
         if not await self.store.clear(position, fresh):
             return None
         if self._last:
@@ -159,11 +166,21 @@ class Projector:
             self.metrics.rebuilds.inc()
         return fresh
 
+    async def _keep_heads(self, position: Position, fresh: Position) -> bool:
+        """A log that lost its end, or was replaced, must not take the proof of it along."""
+        same = position.stream == fresh.stream
+        if same and position.seq <= self._last:
+            return True
+        if same:
+            log.error("the log lost its end", projected=position.seq, stored=self._last)
+        return await self.store.keep_heads(position, self._last if same else 0)
+
     async def _follow(self, reader: Reader, position: Position, stop: asyncio.Event) -> None:
         """Batch after batch, until stopped or the store holds another history."""
-        await self._arrived(position, [])
         self.metrics.quarantined.set(await self.store.quarantined())
+        self.metrics.cut.set(await self.store.cuts())
         self.healthy = True
+        await self._arrived(position, [])
         messages: list[Msg] = []
         while not stop.is_set():
             messages = [

@@ -56,6 +56,15 @@ class LoopsQuery(Written):
     limit: int = Field(default=50, ge=1, le=500)
 
 
+class HeadsQuery(Written):
+    """A page of where the logs end, of one loop or all, or where those ended that are cut."""
+
+    loop: LoopId | None = None
+    cut: bool = False
+    offset: int = Field(default=0, ge=0)
+    limit: int = Field(default=500, ge=1, le=500)
+
+
 Query = Callable[[bytes], Awaitable[dict[str, Json]]]
 
 
@@ -71,6 +80,7 @@ class Queries:
         nc = self.projector.bus.nc
         await nc.subscribe(subjects.QUERY_LOOP, queue=QUEUE, cb=self._answering(self._loop))
         await nc.subscribe(subjects.QUERY_LOOPS, queue=QUEUE, cb=self._answering(self._loops))
+        await nc.subscribe(subjects.QUERY_HEADS, queue=QUEUE, cb=self._answering(self._heads))
 
     def _answering(self, query: Query) -> Callable[[Msg], Awaitable[None]]:
         async def received(message: Msg) -> None:
@@ -127,6 +137,24 @@ class Queries:
                 break
             loops.append(view)
         return {"loops": loops, "left_off": len(raw) - len(loops), "error": None}
+
+    async def _heads(self, body: bytes) -> dict[str, Json]:
+        """What the projections saw of where each log ends."""
+        query = HeadsQuery.model_validate_json(body)
+        store = self.projector.store
+        if query.cut:
+            return {
+                "heads": [json.loads(raw) for raw in await store.cut(query.limit, query.offset)]
+            }
+        if query.loop is not None:
+            view = (await store.snapshot(query.loop)).view
+            return {"heads": [_head(view)] if view is not None else []}
+        return {"heads": [_head(v) for v in await store.views(ALL, query.limit, query.offset)]}
+
+
+def _head(raw: bytes | str) -> dict[str, Json]:
+    view = json.loads(raw)
+    return {key: view[key] for key in ("loop", "n", "head")}
 
 
 async def _safely(query: Query, body: bytes) -> dict[str, Json]:

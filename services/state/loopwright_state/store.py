@@ -19,6 +19,7 @@ from redis.exceptions import WatchError
 
 from loopwright.loop import Loop
 from loopwright_state.core import (
+    CUT,
     LAYOUT,
     POSITION,
     PREFIX,
@@ -26,6 +27,7 @@ from loopwright_state.core import (
     Known,
     Writes,
     fold_key,
+    head,
     view_key,
 )
 
@@ -112,11 +114,39 @@ class Store:
             position, view, broken = await pipe.execute()
         return Snapshot(decode_position(position), view, _reason(broken))
 
-    async def views(self, index: str, limit: int) -> list[bytes | str]:
+    async def views(self, index: str, limit: int, offset: int = 0) -> list[bytes | str]:
         """The views of an index, the newest loop first."""
-        ids = await self.redis.zrevrange(index, 0, limit - 1)
+        ids = await self.redis.zrevrange(index, offset, offset + limit - 1)
         keys = [view_key(item.decode()) for item in ids if isinstance(item, bytes)]
         return [raw for raw in await self.redis.mget(keys) if raw is not None] if keys else []
+
+    async def cut(self, limit: int, offset: int = 0) -> list[bytes]:
+        """Heads that were projected and that the stream no longer holds."""
+        found = await self.redis.zrange(CUT, offset, offset + limit - 1)
+        return [item for item in found if isinstance(item, bytes)]
+
+    async def cuts(self) -> int:
+        """How many there are."""
+        return int(await self.redis.zcard(CUT))
+
+    async def keep_heads(self, before: Position, beyond: int) -> bool:
+        """Note the heads with a sequence beyond this, before their projections are cleared.
+
+        False if the position is another by now.
+        """
+        heads: dict[str, float] = {}
+        async for key in self.redis.scan_iter(match=fold_key("*"), count=CHUNK):
+            found = _head(await self.redis.get(key))
+            if found is not None and found[1] > beyond:
+                heads[found[0]] = found[1]
+        async with self.redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(POSITION)
+            if decode_position(await pipe.get(POSITION)) != before:
+                return False
+            pipe.multi()  # type: ignore[no-untyped-call]
+            if heads:
+                pipe.zadd(CUT, heads)
+            return await _execute(pipe)
 
     async def quarantined(self) -> int:
         """How many loops cannot be read."""
@@ -143,7 +173,7 @@ class Store:
             return False
         keys: list[bytes] = []
         async for key in self.redis.scan_iter(match=f"{PREFIX}*", count=CHUNK):
-            if key != POSITION.encode():
+            if key not in (POSITION.encode(), CUT.encode()):
                 keys.append(key)
             if len(keys) >= CHUNK:
                 if not await self._delete(marker, keys):
@@ -195,6 +225,15 @@ def _by_key(fields: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
     for (key, name), value in fields.items():
         found[key][name] = value
     return found
+
+
+def _head(fold: bytes | str | None) -> tuple[str, int] | None:
+    """The head and its sequence in a fold of any layout; None where there is none."""
+    try:
+        found = json.loads(fold or b"null")
+        return head(str(found["id"]), int(found["n"]), str(found["head"])), int(found["tip"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _known(loop: str, fold: bytes | None, broken: bytes | None) -> Known:

@@ -23,11 +23,8 @@ from loopwright.service.tracing import Tracing
 
 log = structlog.get_logger()
 
-#: Pings that a server may leave unanswered before the connection is given up, and their interval.
-PING_INTERVAL_S = 5
+#: Pings that a server may leave unanswered; at the next the connection is given up.
 MAX_PINGS = 2
-#: Between two tries to reconnect.
-RECONNECT_WAIT_S = 1
 
 Work = Callable[[asyncio.Event], Coroutine[None, None, None]]
 
@@ -125,8 +122,8 @@ def _broker(
         name=f"{name}/{settings.replica}",
         security=security,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=RECONNECT_WAIT_S,
-        ping_interval=PING_INTERVAL_S,
+        reconnect_time_wait=settings.reconnect_wait_s,  # type: ignore[arg-type]  # it is slept on
+        ping_interval=settings.ping_interval_s,  # type: ignore[arg-type]
         max_outstanding_pings=MAX_PINGS,
         inbox_prefix=f"_INBOX_{name}",
         graceful_timeout=settings.grace_s,

@@ -21,6 +21,10 @@ class ServiceSettings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str | None = None
     nats_password: SecretStr | None = None
+    ping_interval_s: float = Field(default=5.0, gt=0)
+    """A server that leaves two pings unanswered is given up at the third, in seconds between."""
+    reconnect_wait_s: float = Field(default=1.0, gt=0)
+    """Between two tries to reconnect, which go on for ever, in seconds."""
     replica: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     """Name of this process in results and logs."""
     http_host: str = "127.0.0.1"

@@ -1,0 +1,39 @@
+"""Connections of writers that go on through every outage."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import nats
+
+from loopwright import subjects
+from loopwright.objects import NatsObjects, Objects
+from loopwright.service.bus import Bus
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str, *, timeout_s: float = 5.0) -> AsyncIterator[Bus]:
+    """A bus connection that never gives up and says nothing about its troubles."""
+
+    async def quiet(_: Exception) -> None:
+        """The appends are judged by the log."""
+
+    nc = await nats.connect(
+        url,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.02,
+        connect_timeout=1,
+        ping_interval=1,
+        error_cb=quiet,
+    )
+    try:
+        yield Bus(nc, timeout_s=timeout_s)
+    finally:
+        with contextlib.suppress(OSError):  # cut while it said goodbye
+            await nc.close()
+
+
+async def object_store(bus: Bus) -> Objects:
+    """The installation's objects."""
+    return NatsObjects(await bus.js.object_store(subjects.OBJECTS))
