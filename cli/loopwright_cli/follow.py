@@ -44,14 +44,14 @@ class Progress:
         before, self.last = self.last, view(loop)
         if self.session.as_json:
             return
-        for line in news(before, self.last):
-            out.print(line, soft_wrap=True)
         for item in loop.history:
             if item.iteration > self.shown:
                 if not self.shown:
                     out.print(heading())
                 self.shown = item.iteration
                 out.print(iteration_line(item), soft_wrap=True)
+        for line in news(before, self.last):
+            out.print(line, soft_wrap=True)
 
     @contextlib.contextmanager
     def showing(self) -> Any:

@@ -183,6 +183,21 @@ def spent(view: LoopView) -> str:
     return ", ".join(parts)
 
 
+def forecast(view: LoopView) -> str | None:
+    """What a running loop is expected to have used in the end: as likely as not, and at most."""
+    made = view.forecast
+    if made is None or view.outcome is not None:
+        return None
+    parts = [f"{made.iterations.p50:.0f} iterations (at most {made.iterations.p90:.0f})"]
+    if made.tokens.p90:
+        parts.append(f"{made.tokens.p50:.0f} tokens ({made.tokens.p90:.0f})")
+    if made.cost_microusd.p90:
+        dollars = usd(round(made.cost_microusd.p50)), usd(round(made.cost_microusd.p90))
+        parts.append(f"{dollars[0]} ({dollars[1]})")
+    parts.append(f"{seconds(made.time_s.p50)} ({seconds(made.time_s.p90)})")
+    return "expected in the end: " + ", ".join(parts)
+
+
 def loops_table(views: Iterable[LoopView]) -> Table:
     """A list of loops, the newest first."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)

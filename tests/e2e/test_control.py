@@ -95,6 +95,7 @@ def test_a_budget_is_raised_and_the_loop_goes_on_to_its_goal(
     assert (held["state"], held["reason"]) == ("budget_exhausted", "iterations")
     shown = here.run("show", loop).stdout
     assert f"loopwright amend {loop}" in shown
+    assert "expected in the end: 2 iterations" in shown
     here.json("amend", loop, "--iterations", "+3")
     ended = here.json("watch", loop)
     assert (ended["outcome"], ended["iterations"]) == ("achieved", 4)

@@ -17,6 +17,7 @@ from loopwright.views import view
 from loopwright_cli.follow import finish, follow
 from loopwright_cli.render import (
     checks_table,
+    forecast,
     heading,
     iteration_line,
     loops_table,
@@ -86,7 +87,10 @@ def _show(state: Loop) -> None:
     out.print(Text(f"{seen.name}  {seen.loop}  ", style="bold").append(outcome(seen)))
     if seen.detail:
         out.print(Text(seen.detail))
-    out.print(Text(f"{spent(seen)}\n", style="dim"))
+    out.print(Text(spent(seen), style="dim"))
+    if expected := forecast(seen):
+        out.print(Text(expected, style="dim"))
+    out.print()
     if seen.history:
         out.print(heading())
     for item in seen.history:
