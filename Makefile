@@ -1,6 +1,6 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check format contract clean simulate mutants isolated
+.PHONY: help setup demo down test check format contract clean simulate mutants chaos isolated
 
 PYTHON ?= python3
 VENV := .venv
@@ -45,6 +45,9 @@ simulate: setup ## Simulated worlds: SEEDS=1000, or SEED=n to replay one
 
 mutants: setup ## Take each guard out; the simulation must notice
 	@cd tests && ../$(BIN)/python -m simulation.mutants
+
+chaos: setup ## Kill, freeze and poison real processes: LOOPS=2500 KILLS=150 SEED=1
+	@cd tests && ../$(BIN)/python -m chaos --loops $(or $(LOOPS),2500) --kills $(or $(KILLS),150) --seed $(or $(SEED),1)
 
 isolated: setup ## Import each member with nothing installed but what it declares
 	@for member in coordinator planner executor verifier state; do \
