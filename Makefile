@@ -1,7 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo down test check format contract clean simulate mutants golden isolated \
-	tamper durability proxy bounded
+	tamper durability proxy bounded chaos
 
 PYTHON ?= python3
 VENV := .venv
@@ -64,6 +64,9 @@ proxy: setup ## Append through a proxy that cuts and goes silent: MINUTES=10; ea
 
 bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
 	@cd tests && ../$(BIN)/python -m greedy $(SEEDED) --loops $(or $(LOOPS),2000)
+
+chaos: setup ## Kill, freeze and poison real processes: LOOPS=2500 KILLS=150 SEED=1
+	@cd tests && ../$(BIN)/python -m chaos --loops $(or $(LOOPS),2500) --kills $(or $(KILLS),150) --seed $(or $(SEED),1)
 
 isolated: setup ## Import each member with nothing installed but what it declares
 	@for member in coordinator planner executor verifier state; do \

@@ -248,7 +248,9 @@ def settle(loop: Loop, settlement: Settlement | None, at: datetime) -> Loop:
     }
     if settlement.status in ("worker_lost", "expired", "stopped"):
         update["settled"] = (*loop.settled, loop.open)[-SETTLED:]
-    if settlement.status not in ("done", "not_started") and settlement.usage is None:
+    usage = settlement.usage
+    unheard = settlement.status not in ("done", "not_started") and usage is None
+    if unheard or (usage is not None and usage.estimated):
         update["estimated"] = loop.estimated + 1
     return loop.model_copy(update=update)
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from loopwright import subjects
 from loopwright.chain import LoopEvent, decode_event
+from loopwright.errors import BusUnavailableError
 from loopwright.events import ExecutionRequested, PlanRequested, VerificationRequested
 from loopwright.goal import Goal
 from loopwright.ids import new_loop_id
@@ -29,7 +30,7 @@ from loopwright.service.settings import ServiceSettings
 from loopwright.service.step import Performed, Request
 from loopwright.service.tracing import Tracing
 from loopwright.service.worker import Answer, Worker
-from loopwright.testing import playbook_goal
+from loopwright.testing import model_goal, playbook_goal
 from loopwright.tools import Action
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
@@ -293,6 +294,24 @@ async def test_a_redelivery_that_finds_the_claim_taken_reports_the_worker_lost(
     assert settled is not None
     assert (settled.status, settled.attempt) == ("worker_lost", 1)
     assert (await line.loop(loop)).ended == "achieved"
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a bug"), BusUnavailableError("no answer")])
+async def test_a_step_of_which_nobody_knows_what_it_used_is_charged_in_full(
+    line: Line, fault: Exception
+) -> None:
+    async def fail(_: Request[Any]) -> None:
+        raise fault
+
+    line.script.before["planner"] = fail
+    line.coordinator()
+    await line.work()
+    loop = await line.start(model_goal(limits={"attempts": 1, "patience": 1}))
+    granted, settled = (await line.events(loop))[1:3]
+    assert isinstance(granted.data, PlanRequested)
+    assert settled.data.settles is not None
+    assert settled.data.settles.charged == granted.data.grant.reserved
+    assert settled.data.settles.charged.tokens > 0
 
 
 async def test_a_missed_deadline_is_noticed_by_the_durable_timer(line: Line) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from llm import completion, plan_text, write_file
 from loopwright.budget import Usage
-from loopwright.errors import StepError
+from loopwright.errors import BusUnavailableError, StepError
 from loopwright.goal import OpenAI
 from loopwright.results import PlanProposed, StepFailed
 from loopwright.service.step import Performed
@@ -28,7 +28,7 @@ from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.spend import MESSAGE_TOKENS, one_per_byte
 from loopwright_planner.step import PlanStep
 from loopwright_planner.view import View
-from planning import MemoryWorkspaces, grant_for, openai_goal, plan_request
+from planning import File, MemoryWorkspaces, grant_for, openai_goal, plan_request
 
 KEY = "sk-canary-2f6b1c"
 
@@ -79,7 +79,7 @@ async def plan_with(server: Server, *, key: str | None = KEY, **changes: Any) ->
     grant = changes.pop("grant", None) or grant_for(goal)
     llm = Llm(settings_with(key), transport=httpx2.MockTransport(server))
     capabilities, stopped = changes.pop("capabilities", Capabilities()), changes.pop("stopped", 0)
-    step = PlanStep(MemoryWorkspaces(), llm, 30.0, capabilities)
+    step = PlanStep(changes.pop("workspaces", MemoryWorkspaces()), llm, 30.0, capabilities)
     request = plan_request(goal, grant=grant, **changes)
     if stopped:
         request.stop.set()
@@ -405,6 +405,18 @@ async def test_a_fault_of_the_program_does_not_hide_what_was_spent() -> None:
     performed = await plan_with(server, capabilities=Broken())
     assert error_of(performed) == ("internal", "unexpected RuntimeError in planning")
     assert performed.usage.tokens == 50
+
+
+async def test_a_workspace_that_cannot_be_read_costs_nothing() -> None:
+    class Away(MemoryWorkspaces):
+        async def ls(self, loop: str, revision: str, /) -> list[File]:
+            raise BusUnavailableError("no answer from the bus")
+
+    server = Server([])
+    with pytest.raises(StepError, match="no answer") as refused:
+        await plan_with(server, workspaces=Away())
+    assert refused.value.info.kind == "network"
+    assert server.requests == []
 
 
 replies = st.sampled_from(

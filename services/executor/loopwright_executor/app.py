@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 from loopwright.budget import Usage
-from loopwright.errors import StepError
+from loopwright.errors import BusUnavailableError, ErrorInfo, StepError
 from loopwright.events import ExecutionRequested
 from loopwright.plan import ActionOutcome, Change, Outcome
 from loopwright.results import ExecutionFinished, StepFailed
@@ -43,11 +43,15 @@ class ExecuteStep:
         started = _Count()
         try:
             outcome = await self._execute(request, started)
-        except (StepError, WorkspaceError) as error:
-            failure = error if isinstance(error, StepError) else StepError("internal", str(error))
-            body = StepFailed(error=failure.info)
-            return Performed(body, Usage(actions=started.actions))
-        return Performed(ExecutionFinished(outcome=outcome), Usage(actions=started.actions))
+        except StepError as error:
+            failed = StepFailed(error=error.info)
+        except BusUnavailableError as error:
+            failed = StepFailed(error=ErrorInfo(kind="network", message=str(error)))
+        except WorkspaceError as error:
+            failed = StepFailed(error=ErrorInfo(kind="internal", message=str(error)))
+        else:
+            return Performed(ExecutionFinished(outcome=outcome), Usage(actions=started.actions))
+        return Performed(failed, Usage(actions=started.actions))
 
     async def _execute(self, request: Request[ExecutionRequested], started: _Count) -> Outcome:
         base = await self._base(request)

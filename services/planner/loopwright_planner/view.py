@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from loopwright.errors import StepError
+from loopwright.errors import BusUnavailableError, StepError
 from loopwright.events import PlanRequested
 from loopwright.goal import OpenAI
 from loopwright.service.step import Request
@@ -72,6 +72,8 @@ async def look(workspaces: Workspaces, request: Request[PlanRequested], spec: Op
             revision = (await workspaces.create(request.loop, files)).revision
         entries = await workspaces.ls(request.loop, revision)
         texts = await _texts(workspaces, request, revision, _by_interest(entries, request, spec))
+    except BusUnavailableError as error:  # before anything was asked: it costs nothing
+        raise StepError("network", f"the workspace cannot be read: {error}") from error
     except WorkspaceError as error:
         raise StepError("internal", f"the workspace cannot be read: {error}") from error
     listing = sorted((entry.path, entry.bytes) for entry in entries)[:MAX_LISTED]

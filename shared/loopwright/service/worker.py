@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 from ulid import ULID
 
 from loopwright import subjects
+from loopwright.budget import Usage
 from loopwright.chain import LoopEvent, ResultEvent, decode_event, event_type, schema_uri
 from loopwright.errors import (
     BusUnavailableError,
@@ -150,20 +151,29 @@ class Worker(Generic[RequestT]):
         return performed
 
     async def _guarded(self, event: LoopEvent, data: RequestT, stop: asyncio.Event) -> Performed:
-        """The step; whatever it raises becomes a failure of the closed list."""
+        """The step; whatever it raises becomes a failure of the closed list.
+
+        Only StepError says that nothing was used; after any other the whole grant is charged.
+        """
         try:
             goal = await self._goal(event.subject)
-            if data.grant.limits is not None:  # amended since
-                goal = goal.model_copy(update={"limits": data.grant.limits})
-            return await self.step.perform(Request(event.subject, goal, data.grant, data, stop))
         except StepError as error:
             return Performed(StepFailed(error=error.info))
         except BusUnavailableError as error:
             return Performed(StepFailed(error=ErrorInfo(kind="network", message=str(error))))
+        if data.grant.limits is not None:  # amended since
+            goal = goal.model_copy(update={"limits": data.grant.limits})
+        try:
+            return await self.step.perform(Request(event.subject, goal, data.grant, data, stop))
+        except StepError as error:
+            return Performed(StepFailed(error=error.info))
+        except BusUnavailableError as error:
+            failed = StepFailed(error=ErrorInfo(kind="network", message=str(error)))
         except Exception as error:
             log.exception("unexpected fault in a step")
             message = self.redactor.text(f"{type(error).__name__}: {error}")[:2000]
-            return Performed(StepFailed(error=ErrorInfo(kind="internal", message=message)))
+            failed = StepFailed(error=ErrorInfo(kind="internal", message=message))
+        return Performed(failed, in_full(data.grant))
 
     async def _goal(self, loop: str) -> Goal:
         """The loop's goal: it never changes, so it is read once and not carried by every event."""
@@ -207,6 +217,17 @@ class Worker(Generic[RequestT]):
                 await message.in_progress()
             except (nats.errors.Error, ConnectionError):
                 log.debug("no heartbeat; the bus is away")
+
+
+def in_full(grant: Grant) -> Usage:
+    """The usage of a step of which nobody knows what it used."""
+    reserved = grant.reserved
+    return Usage(
+        input_tokens=reserved.tokens,
+        cost_microusd=reserved.cost_microusd,
+        actions=reserved.actions,
+        estimated=True,
+    )
 
 
 def _attributes(event: LoopEvent, grant: Grant) -> dict[str, str | int | float]:
