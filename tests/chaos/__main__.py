@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -43,6 +44,10 @@ def main() -> int:
 
 
 async def _whole(options: Options) -> tuple[Run, Books]:
+    whole = asyncio.current_task()
+    assert whole is not None
+    # So that whoever stops this leaves no servers behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     async with fleet(options.folder, options.seed) as parts, Client(parts.nats.url) as client:
         run: Run
         faults = Faults(parts, lambda: len(run.ended))

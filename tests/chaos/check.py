@@ -7,6 +7,7 @@ queues and the store, and compares them with each other.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from chaos.faults import KILLED
 from chaos.meter import Reading, readings
 from chaos.poison import FORGER, Mark, mark_of
 from chaos.projections import Dump, differences, dump, folded
+from chaos.worker import ScriptedFaultError
 from loopwright import subjects
 from loopwright.audit import Entry, audit
 from loopwright.budget import NOTHING, Amount
@@ -70,7 +72,7 @@ class Books:
 
 async def check(run: Run, client: Client, folder: Path) -> Books:
     """Read everything and find what is wrong."""
-    found = [*_stress(run), *await _queues(client)]
+    found = [*unstressed(run.faults.kills, run.options.kills), *await _queues(client)]
     logs = await _logs(client)
     letters = Letters(client.nc)
     kept = Counter([mark_of(letter) for letter in await letters.ls(limit=100_000)])
@@ -80,15 +82,27 @@ async def check(run: Run, client: Client, folder: Path) -> Books:
         found += [
             f"loop {loop}: {fault}" for fault in (*audit(log), *_terminal(log), *_forged(log))
         ]
-    found += _metered(books)
-    found += _letters(Counter(run.poisoned), kept)
+    found += metered(books)
+    found += misplaced(Counter(run.poisoned), kept)
     found += await _projections(run, logs)
+    found += _faults(folder / "logs")
     return books
 
 
-def _stress(run: Run) -> Iterator[str]:
+def _faults(folder: Path) -> Iterator[str]:
+    """Faults of the programs themselves, which a retry would hide; the script's are meant."""
+    for path in sorted(folder.glob("*.log")):
+        for line in path.read_text().splitlines():
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue  # an interpreter that was killed while it started
+            if said.get("exception") and ScriptedFaultError.__name__ not in line:
+                yield f"{path.stem} met a fault that nobody expected: {line[:500]}"
+
+
+def unstressed(kills: Counter[str], asked: int) -> Iterator[str]:
     """Why the run proves nothing, if so."""
-    kills, asked = run.faults.kills, run.options.kills
     if kills.total() < max(MIN_KILLS, asked):
         wanted = max(MIN_KILLS, asked)
         yield f"not a test: {kills.total()} processes were killed, at least {wanted} must be"
@@ -136,7 +150,7 @@ def _forged(log: list[Entry]) -> Iterator[str]:
             yield f"event {entry.event.n} accepts a forged result"
 
 
-def _metered(books: Books) -> Iterator[str]:
+def metered(books: Books) -> Iterator[str]:
     """The provider's own meter: within the caps, granted, done once, and charged for."""
     by_loop: dict[str, list[Reading]] = defaultdict(list)
     for reading in books.meters:
@@ -199,7 +213,7 @@ def _accounted(loop: str, log: list[Entry], found: Iterable[Reading]) -> Iterato
             yield f"loop {loop}: {step} ({status}) used {reading.amount}, {charged} was charged"
 
 
-def _letters(injected: Counter[Mark], kept: Counter[Mark]) -> Iterator[str]:
+def misplaced(injected: Counter[Mark], kept: Counter[Mark]) -> Iterator[str]:
     """The dead letters are what was injected, each once."""
     for mark, times in (injected - kept).items():
         yield f"{times} poisoned messages on {mark[1]} are no dead letters"

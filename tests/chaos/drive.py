@@ -73,6 +73,8 @@ class Run:
     """Of loops that had ended when the store was wiped in the middle."""
     healed_s: float = 0.0
     unended: tuple[str, ...] = ()
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the faults are over."""
 
     async def to_the_end(self) -> None:
         """Everything, until all loops have ended or were given up."""
@@ -83,11 +85,8 @@ class Run:
             for work in (self._watch_progress(), self.fleet.watch_counters())
         ]
         loops = [asyncio.create_task(self._loop(gate, n)) for n in range(options.loops)]
-        plan = schedule(options.seed, options.loops, options.kills, IN_FLIGHT)
         try:
-            await asyncio.gather(
-                self.faults.run(plan), self._poison(), self._lie(), self._wipe_half_way()
-            )
+            await asyncio.gather(self._faults(), self._poison(), self._lie(), self._wipe_half_way())
             over = monotonic()
             _, waiting = await asyncio.wait(loops, timeout=HEAL_S)
             self.healed_s = monotonic() - over
@@ -98,6 +97,16 @@ class Run:
             for task in (*loops, *background):
                 task.cancel()
             await asyncio.gather(*loops, *background, return_exceptions=True)
+
+    @property
+    def _span(self) -> int:
+        """How many loops have ended when the last is started: all is done to them until then."""
+        return max(1, self.options.loops - IN_FLIGHT)
+
+    async def _faults(self) -> None:
+        options = self.options
+        await self.faults.run(schedule(options.seed, options.kills, self._span))
+        self.quiet.set()
 
     def _ids(self) -> list[str]:
         return [loop_id(self.options.seed, number) for number in range(self.options.loops)]
@@ -153,15 +162,16 @@ class Run:
                 self.ended = {subject.split(".")[1] for subject in held}
             await asyncio.sleep(LOOK_S)
 
-    async def _reached(self, ended: int) -> None:
-        while len(self.ended) < ended:
+    async def _reached(self, part: float) -> None:
+        """Wait for this part of the run, but not if nothing goes on any more."""
+        while len(self.ended) < part * self._span and not self.quiet.is_set():
             await asyncio.sleep(LOOK_S)
 
     async def _poison(self) -> None:
         """Poison beside admitted loops, spread over the run."""
         count = self.options.loops // POISON_EVERY
         for number in range(count):
-            await self._reached(number * POISON_EVERY)
+            await self._reached(number / count)
             while not self.acknowledged:
                 await asyncio.sleep(LOOK_S)
             dice = chance(self.options.seed, "beside", number)
@@ -171,16 +181,20 @@ class Run:
 
     async def _lie(self) -> None:
         """Lies about loops that are being worked on, spread over the run."""
-        for number in range(self.options.loops // LIE_EVERY):
-            await self._reached(number * LIE_EVERY)
+        count = self.options.loops // LIE_EVERY
+        for number in range(count):
+            await self._reached(number / count)
             busy = [loop for loop in self.acknowledged if loop not in self.ended]
-            for loop in busy[-8:]:
+            for loop in busy[:1]:
+                await self.poisoner.wake(loop)
+            for loop in busy:
                 if await self.poisoner.lie(loop):
                     self.lies += 1
+                    break
 
     async def _wipe_half_way(self) -> None:
         """Wipe the store while it is being written to."""
-        await self._reached(self.options.loops // 2)
+        await self._reached(0.5)
         redis = Redis.from_url(self.fleet.valkey.url)
         try:
             while True:

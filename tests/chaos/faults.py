@@ -43,8 +43,8 @@ class Fault:
     freeze_s: float = 0.0
 
 
-def schedule(seed: int, loops: int, kills: int, in_flight: int) -> list[Fault]:
-    """The faults of a run in their order; each kind comes as often as the others, within one."""
+def schedule(seed: int, kills: int, span: int) -> list[Fault]:
+    """The faults of a run, spread until `span` loops have ended; every kind of kill as often."""
     dice = chance(seed, "faults")
     kinds: list[str] = []
     while len(kinds) < kills:
@@ -52,13 +52,12 @@ def schedule(seed: int, loops: int, kills: int, in_flight: int) -> list[Fault]:
     plan: list[tuple[Literal["kill", "freeze"], str]] = [("kill", kind) for kind in kinds[:kills]]
     for _ in range(max(2, kills // KILLS_A_FREEZE)):
         plan.insert(dice.randrange(len(plan)), ("freeze", dice.choice(FROZEN)))
-    last = max(1, loops - in_flight // 2)
     return [
         Fault(
             what,
             kind,
             dice.randrange(2),
-            ended=last * place // len(plan),
+            ended=span * (place + 1) // len(plan),
             delay_s=dice.uniform(0.0, 0.6),
             freeze_s=dice.uniform(2.0, 4.0),
         )

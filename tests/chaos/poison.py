@@ -23,6 +23,7 @@ from chaos.fleet import Fleet
 from chaos.script import chance
 from loopwright import subjects
 from loopwright.chain import ResultEvent, decode_event, event_type, schema_uri
+from loopwright.errors import BusUnavailableError
 from loopwright.events import VerificationRequested
 from loopwright.ids import new_loop_id
 from loopwright.letters import Letter
@@ -194,18 +195,23 @@ class Poisoner:
         async with self.fleet.steady:
             await self._publish(poison.stream, poison.subject, poison.body, name)
 
-    async def lie(self, loop: str) -> bool:
-        """Claim that a running verification has passed, with a token that is made up.
-
-        Also fire a timer that nobody armed. Whether there was a verification to lie about.
-        """
+    async def wake(self, loop: str) -> None:
+        """Fire a timer that nobody armed."""
         async with self.fleet.steady:
             await self._publish(subjects.TIMERS, subjects.timer_fired(loop), b"", new_loop_id())
-            newest = await Bus(self.nc).last(subjects.LOOPS, subjects.loop_events(loop))
-            if newest is None:
+
+    async def lie(self, loop: str) -> bool:
+        """Report that a running verification has passed, with a token that is made up.
+
+        Whether there was a verification to lie about.
+        """
+        async with self.fleet.steady:
+            try:
+                newest = await Bus(self.nc).last(subjects.LOOPS, subjects.loop_events(loop))
+            except BusUnavailableError:
                 return False
-            data = decode_event(newest.body).data
-            if not isinstance(data, VerificationRequested):
+            data = decode_event(newest.body).data if newest else None
+            if newest is None or not isinstance(data, VerificationRequested):
                 return False
             grant = data.grant
             done = _result(
