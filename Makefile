@@ -57,7 +57,7 @@ tamper: setup ## Flip bits of the stored log: FLIPS=100; each must be found
 
 durability: setup ## Kill the bus under load: KILLS=60 ACKS=200000; no acknowledged append is lost
 	@cd tests && ../$(BIN)/python -m durability $(SEEDED) kills \
-		--kills $(or $(KILLS),60) --acks $(or $(ACKS),200000) --replicas $(or $(REPLICAS),1)
+		--kills $(or $(KILLS),60) --acks $(or $(ACKS),200000)
 
 proxy: setup ## Append through a proxy that cuts and goes silent: MINUTES=10; each exactly once
 	@cd tests && ../$(BIN)/python -m durability $(SEEDED) proxy --minutes $(or $(MINUTES),10)

@@ -31,18 +31,21 @@ from loopwright.results import (
 )
 from loopwright.subjects import ROLES
 from loopwright.testing import MemoryLog, model_goal
+from loopwright.tools import Action
 from loopwright_coordinator.budgets import MIN_CALL_TOKENS
 from loopwright_coordinator.inputs import TakeClaim, Woken
-from table import TOUCH, Table
+from table import Table
 
 #: The most actions that a plan can have.
 MOST = 200
+#: A hold is looked at again when it has surely expired, in seconds.
+DAY_S = 86_400.0
 #: How often a worker is lost, or silent until its deadline.
 LOST = 0.1
 #: A step that was lost is granted again after a hold: its grant, the hold, the second grant.
 MOST_EVENTS_A_STEP = 3
-#: loop_admitted and loop_ended.
-ENDS = 2
+#: loop_admitted, a hold for more budget, loop_ended.
+ENDS = 3
 
 
 @dataclass
@@ -66,8 +69,8 @@ def goal(chance: random.Random) -> Goal:
         "actions": chance.choice((None, chance.randint(1, 3 * MOST))),
         "time": "300d",
     }
-    # It repeats itself all the time; here nothing but its budget is to end it.
-    return model_goal(budget=budget, stuck={"repeats": 20, "patience": 1000})
+    wait = chance.choice(("stop", "hold"))
+    return model_goal(budget=budget, on_exhausted=wait, stuck={"patience": 1000})
 
 
 @dataclass
@@ -86,7 +89,7 @@ class Greedy:
         self.table.begin()
         while self.table.loop.ended is None:
             if self.table.loop.open is None:
-                self.table.give(Woken(), 3600)
+                self.table.give(Woken(), DAY_S)
             elif self.table.loop.failures == 0 and self.chance.random() < LOST:
                 self._lose()
             else:
@@ -124,7 +127,9 @@ class Greedy:
         cap = self.table.goal.budget.actions
         left = MOST if cap is None else cap - self.table.loop.spent.actions
         self.asked = min(MOST, left) if self.knows_its_budget else MOST
-        return Plan(summary="more", actions=(TOUCH,) * self.asked)
+        # Each time another, so that it is its budget that ends it and not its repetition.
+        another = Action(tool="shell", args={"run": f"touch {self.chance.random()}"})
+        return Plan(summary="more", actions=(another,) * self.asked)
 
     def _outcome(self) -> Outcome:
         succeeded = self.chance.random() < 0.8
@@ -144,7 +149,7 @@ def play(seed: int, index: int) -> Greedy:
     """One greedy loop, run to its end."""
     chance = random.Random(f"{seed}/{index}")
     log = MemoryLog(f"01JQ{index:022d}")
-    one = Greedy(Table(goal(chance), log=log), chance, chance.random() < 0.5)
+    one = Greedy(Table(goal(chance), log=log, replays=False), chance, chance.random() < 0.5)
     one.run()
     return one
 
@@ -174,6 +179,8 @@ def faults(one: Greedy) -> Iterator[str]:
         spent, budget = loop.spent, one.table.goal.budget
         yield f"{loop.ended} by {loop.reason}: {spent} of {budget}, {loop.iteration} iterations"
     steps = one.table.goal.budget.iterations * len(ROLES)
+    if log.replay() != loop:
+        yield "its log replays to another loop"
     if len(log.bodies) > MOST_EVENTS_A_STEP * steps + ENDS:
         yield f"{len(log.bodies)} events for at most {steps} steps"
     entries = zip(log.events, log.seqs, log.bodies, strict=True)

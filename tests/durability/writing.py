@@ -50,10 +50,10 @@ class Record:
         return self.count, LoopControlled(wake_at=EPOCH + timedelta(microseconds=self.count))
 
 
-def number(data: LoopControlled) -> int:
+def number(event: LoopControlled) -> int:
     """The number of the append that made an event."""
-    assert data.wake_at is not None
-    return (data.wake_at - EPOCH) // timedelta(microseconds=1)
+    assert event.wake_at is not None
+    return (event.wake_at - EPOCH) // timedelta(microseconds=1)
 
 
 async def append_once(log: Log, loop: Loop, record: Record) -> Loop | None:
