@@ -226,7 +226,8 @@ class Client:
                 seq = message.metadata.sequence.stream
                 recorded = Recorded(decode_event(body), seq, digest(body))
                 yield recorded
-                if recorded.event.data.kind == "loop_ended" or (not follow and seq >= last):
+                ended = recorded.event.data.kind == "loop_ended"
+                if ended if follow else seq >= last:  # an audit must see what follows an end
                     return
         finally:
             if self.nc.is_connected:  # else the server has forgotten it already

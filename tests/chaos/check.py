@@ -26,6 +26,7 @@ from loopwright import subjects
 from loopwright.audit import Entry, audit
 from loopwright.budget import NOTHING, Amount
 from loopwright.client import Client
+from loopwright.errors import UnreadableError
 from loopwright.events import LoopAdmitted, LoopEnded, Settlement
 from loopwright.goal import Goal
 from loopwright.letters import Letters
@@ -253,11 +254,9 @@ async def _projections(run: Run, logs: dict[str, list[Entry]]) -> list[str]:
     try:
         newest = max((log[-1].seq for log in logs.values()), default=0)
         found = await _projected(redis, newest)
-        expected: Dump = {}
-        for loop, log in logs.items():
-            expected |= folded(loop, log)
+        expected, wrong = _expected(logs)
         held = {key: value for key, value in found.items() if key in expected}
-        wrong = [f"{key} is not what the log folds to" for key in differences(expected, held)]
+        wrong += [f"{key} is not what the log folds to" for key in differences(expected, held)]
         earlier = run.before_wipe
         again = {key: value for key, value in found.items() if key in earlier}
         wrong += [
@@ -271,6 +270,18 @@ async def _projections(run: Run, logs: dict[str, list[Entry]]) -> list[str]:
         return [f"projections: {fault}" for fault in wrong]
     finally:
         await redis.aclose()
+
+
+def _expected(logs: dict[str, list[Entry]]) -> tuple[Dump, list[str]]:
+    """What the store should hold, and which logs cannot be folded at all."""
+    expected: Dump = {}
+    broken = []
+    for loop, log in logs.items():
+        try:
+            expected |= folded(loop, log)
+        except UnreadableError as error:
+            broken.append(str(error))
+    return expected, broken
 
 
 async def _projected(redis: Redis, seq: int) -> Dump:

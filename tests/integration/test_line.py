@@ -13,7 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from loopwright import subjects
+from loopwright.audit import Entry, audit
 from loopwright.chain import LoopEvent, decode_event
+from loopwright.client import Client
 from loopwright.errors import BusUnavailableError
 from loopwright.events import ExecutionRequested, PlanRequested, VerificationRequested
 from loopwright.goal import Goal
@@ -36,6 +38,7 @@ from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
 from loopwright_coordinator.log import Log
+from servers import Server
 from waiting import until
 
 KINDS: dict[subjects.Role, Any] = {
@@ -312,6 +315,21 @@ async def test_a_step_of_which_nobody_knows_what_it_used_is_charged_in_full(
     assert settled.data.settles is not None
     assert settled.data.settles.charged == granted.data.grant.reserved
     assert settled.data.settles.charged.tokens > 0
+
+
+async def test_what_follows_an_end_is_read_too(line: Line, nats_process: Server) -> None:
+    line.coordinator()
+    await line.work()
+    events = await line.events(await line.start(playbook_goal()))
+    loop, end = events[-1].subject, events[-1].encode()
+    await line.bus.js.publish(subjects.loop_event(loop, "loop_ended"), end)
+    async with Client(nats_process.url) as client:
+        entries = [
+            Entry(item.event, item.seq, item.body_digest)
+            async for item in client.events(loop, follow=False)
+        ]
+        assert len([item async for item in client.events(loop)]) == len(events)
+    assert "the loop ended 2 times" in audit(entries)
 
 
 async def test_a_missed_deadline_is_noticed_by_the_durable_timer(line: Line) -> None:
