@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from loopwright.audit import Entry, audit
 from loopwright.budget import Usage
@@ -79,8 +79,8 @@ class Greedy:
 
     table: Table
     chance: random.Random
-    knows_its_budget: bool
-    """It asks for the actions that are left, not for what the plan can hold."""
+    appetite: Literal["most", "left", "one more"]
+    """It asks for as many actions as a plan can hold, or as are left, or for one more."""
     asked: int = 0
     """The actions of its newest plan."""
 
@@ -126,7 +126,8 @@ class Greedy:
     def _plan(self) -> Plan:
         cap = self.table.goal.budget.actions
         left = MOST if cap is None else cap - self.table.loop.spent.actions
-        self.asked = min(MOST, left) if self.knows_its_budget else MOST
+        wanted = {"most": MOST, "left": left, "one more": left + 1}
+        self.asked = min(MOST, wanted[self.appetite])
         # Each time another, so that it is its budget that ends it and not its repetition.
         another = Action(tool="shell", args={"run": f"touch {self.chance.random()}"})
         return Plan(summary="more", actions=(another,) * self.asked)
@@ -149,7 +150,8 @@ def play(seed: int, index: int) -> Greedy:
     """One greedy loop, run to its end."""
     chance = random.Random(f"{seed}/{index}")
     log = MemoryLog(f"01JQ{index:022d}")
-    one = Greedy(Table(goal(chance), log=log, replays=False), chance, chance.random() < 0.5)
+    table = Table(goal(chance), log=log, replays=False)
+    one = Greedy(table, chance, chance.choice(("most", "left", "one more")))
     one.run()
     return one
 

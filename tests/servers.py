@@ -42,8 +42,17 @@ class Server:
 
     def start(self) -> None:
         """Start and wait until it answers."""
+        self.launch()
+        self.await_up()
+
+    def launch(self) -> None:
+        """Start, and wait for nothing: one of a cluster is not up alone."""
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(self.argv, stdout=sink, stderr=sink)
+
+    def await_up(self) -> None:
+        """Wait until it answers."""
+        assert self.process is not None
         until = monotonic() + UP_S
         while not self.is_up():
             if self.process.poll() is not None or monotonic() > until:
@@ -81,26 +90,57 @@ def _http_ok(url: str) -> bool:
 @contextlib.contextmanager
 def nats_server(folder: Path, *, sync_always: bool = False) -> Iterator[Server]:
     """A JetStream server with its store in `folder`."""
+    server = _nats(folder, sync_always=sync_always)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def nats_cluster(folder: Path, count: int, *, sync_always: bool = False) -> Iterator[list[Server]]:
+    """So many JetStream servers that replicate; one alone is no cluster."""
+    ports = [free_port() for _ in range(count)]
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+    servers = [
+        _nats(
+            folder / f"n{index}",
+            f"server_name: n{index}\n"
+            f'cluster {{ name: "test", listen: "127.0.0.1:{port}", routes: [{routes}] }}\n'
+            if count > 1
+            else "",
+            sync_always=sync_always,
+        )
+        for index, port in enumerate(ports)
+    ]
+    try:
+        for server in servers:
+            server.launch()
+        for server in servers:
+            server.await_up()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def _nats(folder: Path, more: str = "", *, sync_always: bool) -> Server:
     port, monitor = free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     sync = ", sync_interval: always" if sync_always else ""
     config = folder / "nats.conf"
     config.write_text(
         f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\nmax_payload: 1MB\n"
-        f'jetstream {{ store_dir: "{folder}/js"{sync} }}\n'
+        f'jetstream {{ store_dir: "{folder}/js"{sync} }}\n{more}'
     )
-    server = Server(
+    return Server(
         [str(Path(sys.prefix, "bin", "nats-server")), "-c", str(config)],
         port,
         f"nats://127.0.0.1:{port}",
         lambda: _http_ok(f"http://127.0.0.1:{monitor}/healthz"),
         folder / "nats.log",
     )
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 @contextlib.contextmanager

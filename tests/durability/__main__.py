@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     kills = proofs.add_parser("kills")
     kills.add_argument("--kills", type=int, default=5)
     kills.add_argument("--acks", type=int, default=10_000)
+    kills.add_argument("--replicas", type=int, default=1)
     kills.add_argument("--sync-always", action="store_true")
     proxy = proofs.add_parser("proxy")
     proxy.add_argument("--minutes", type=float, default=0.0)
@@ -58,6 +59,7 @@ async def _run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 seed=options.seed,
                 kills=options.kills,
                 acknowledged=options.acks,
+                replicas=options.replicas,
                 sync_always=options.sync_always,
             )
             sync = "always" if options.sync_always else "default"

@@ -13,14 +13,14 @@ from loopwright.service.bus import Bus
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, *, timeout_s: float = 5.0) -> AsyncIterator[Bus]:
+async def connected(*urls: str, timeout_s: float = 5.0) -> AsyncIterator[Bus]:
     """A bus connection that never gives up and says nothing about its troubles."""
 
     async def quiet(_: Exception) -> None:
         """The appends are judged by the log."""
 
     nc = await nats.connect(
-        url,
+        list(urls),
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.02,
         connect_timeout=1,
