@@ -13,10 +13,10 @@ from loopwright.budget import Usage
 from loopwright.events import Grant
 from loopwright.plan import Plan
 from loopwright.results import PlanProposed, StepFailed
+from loopwright.service.llm.client import Llm
+from loopwright.service.llm.spend import MESSAGE_TOKENS, one_per_byte
 from loopwright.service.step import Performed
-from loopwright_planner.llm import Llm
 from loopwright_planner.settings import PlannerSettings
-from loopwright_planner.spend import MESSAGE_TOKENS, one_per_byte
 from loopwright_planner.step import PlanStep
 from planning import REVISION, MemoryWorkspaces, grant_for, openai_goal, plan_request, verdict_of
 from servers import free_port

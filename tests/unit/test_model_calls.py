@@ -19,13 +19,13 @@ from loopwright.budget import Usage
 from loopwright.errors import BusUnavailableError, StepError
 from loopwright.goal import OpenAI
 from loopwright.results import PlanProposed, StepFailed
+from loopwright.service.llm.capabilities import Capabilities, Features
+from loopwright.service.llm.client import Llm
+from loopwright.service.llm.spend import MESSAGE_TOKENS, one_per_byte
 from loopwright.service.step import Performed
-from loopwright_planner.capabilities import Capabilities, Features
 from loopwright_planner.dialogue import Dialogue
-from loopwright_planner.llm import Llm
 from loopwright_planner.prompt import Situation
 from loopwright_planner.settings import PlannerSettings
-from loopwright_planner.spend import MESSAGE_TOKENS, one_per_byte
 from loopwright_planner.step import PlanStep
 from loopwright_planner.view import View
 from planning import File, MemoryWorkspaces, grant_for, openai_goal, plan_request

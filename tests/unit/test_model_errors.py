@@ -11,10 +11,16 @@ import openai
 import pytest
 
 from llm import completion
-from loopwright_planner.capabilities import Capabilities, Features
-from loopwright_planner.failures import Failure, of_finish, of_status, of_transport, retry_after_s
-from loopwright_planner.llm import read_answer
-from loopwright_planner.spend import Tokens
+from loopwright.service.llm.capabilities import Capabilities, Features
+from loopwright.service.llm.client import read_answer
+from loopwright.service.llm.failures import (
+    Failure,
+    of_finish,
+    of_status,
+    of_transport,
+    retry_after_s,
+)
+from loopwright.service.llm.spend import Tokens
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopwright.budget import Amount, Price
+from loopwright.service.llm.spend import MIN_OUTPUT_TOKENS, Purse, Tokens, Worst, one_per_byte
 from loopwright.tools import TOOL_GROUPS, TOOLS
 from loopwright_planner.schema import plan_schema, response_format, strict
-from loopwright_planner.spend import MIN_OUTPUT_TOKENS, Purse, Tokens, Worst, one_per_byte
 from planning import PRICE
 
 STRICT = {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum"}

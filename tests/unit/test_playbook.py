@@ -14,9 +14,9 @@ from loopwright.errors import StepError
 from loopwright.goal import Playbook
 from loopwright.plan import ActionOutcome, Outcome, Plan
 from loopwright.results import PlanProposed
+from loopwright.service.llm.client import Llm
 from loopwright.testing import playbook_goal
 from loopwright_planner.core import Refused, plan_by_rule, read_plan
-from loopwright_planner.llm import Llm
 from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.step import PlanStep
 from planning import REVISION, MemoryWorkspaces, plan_request, verdict_of

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from loopwright.budget import Amount
 from loopwright.events import IterationSummary, PlanRequested
 from loopwright.plan import ActionOutcome, CheckResult, Outcome, Plan, Verdict
-from loopwright_planner.fence import Block, cut, mark_of
+from loopwright.service.llm.fence import Block, cut, mark_of
+from loopwright.service.llm.spend import one_per_byte
 from loopwright_planner.prompt import Prompt, PromptTooLongError, Situation, write_prompt
-from loopwright_planner.spend import one_per_byte
 from loopwright_planner.view import View
 from planning import REVISION, grant_for, openai_goal
 

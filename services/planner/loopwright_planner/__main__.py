@@ -5,10 +5,10 @@ from __future__ import annotations
 from loopwright.events import PlanRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
+from loopwright.service.llm.client import Llm
 from loopwright.service.role import run_role
 from loopwright.service.settings import load
 from loopwright.workspace import Workspaces
-from loopwright_planner.llm import Llm
 from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.step import PlanStep
 

@@ -18,16 +18,11 @@ from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import PlanRequested
 from loopwright.goal import OpenAI
 from loopwright.plan import Plan
-from loopwright.service.step import Request
-from loopwright_planner import texts
-from loopwright_planner.capabilities import Capabilities, Features
-from loopwright_planner.core import Refused, read_plan
-from loopwright_planner.failures import of_finish
-from loopwright_planner.fence import cut
-from loopwright_planner.llm import Answer, Call, CallFailedError, Llm
-from loopwright_planner.prompt import Prompt, PromptTooLongError, Situation, write_prompt
-from loopwright_planner.schema import plan_schema, response_format
-from loopwright_planner.spend import (
+from loopwright.service.llm.capabilities import Capabilities, Features
+from loopwright.service.llm.client import Answer, Call, CallFailedError, Llm
+from loopwright.service.llm.failures import of_finish
+from loopwright.service.llm.fence import cut
+from loopwright.service.llm.spend import (
     MESSAGE_TOKENS,
     MIN_OUTPUT_TOKENS,
     Purse,
@@ -35,6 +30,11 @@ from loopwright_planner.spend import (
     Worst,
     one_per_byte,
 )
+from loopwright.service.step import Request
+from loopwright_planner import texts
+from loopwright_planner.core import Refused, read_plan
+from loopwright_planner.prompt import Prompt, PromptTooLongError, Situation, write_prompt
+from loopwright_planner.schema import plan_schema, response_format
 
 log = structlog.get_logger()
 

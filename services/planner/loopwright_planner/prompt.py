@@ -17,11 +17,11 @@ from loopwright.errors import LoopwrightError
 from loopwright.events import Grant, IterationSummary, PlanRequested
 from loopwright.goal import Goal
 from loopwright.plan import Outcome, Plan, Verdict
+from loopwright.service.llm.fence import MARK_CHARS, Block, cut, mark_of
+from loopwright.service.llm.spend import MESSAGE_TOKENS, TokenBound
 from loopwright.tools import TOOLS
 from loopwright_planner import texts
-from loopwright_planner.fence import MARK_CHARS, Block, cut, mark_of
 from loopwright_planner.schema import signature
-from loopwright_planner.spend import MESSAGE_TOKENS, TokenBound
 from loopwright_planner.view import View
 
 #: Less of a block than this is not worth its fences, in tokens.

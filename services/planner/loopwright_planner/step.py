@@ -12,11 +12,11 @@ from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import Grant, PlanRequested
 from loopwright.goal import OpenAI, Playbook
 from loopwright.results import PlanProposed, StepFailed
+from loopwright.service.llm.capabilities import Capabilities
+from loopwright.service.llm.client import Llm
 from loopwright.service.step import Performed, Request
-from loopwright_planner.capabilities import Capabilities
 from loopwright_planner.core import plan_by_rule
 from loopwright_planner.dialogue import Dialogue
-from loopwright_planner.llm import Llm
 from loopwright_planner.prompt import Situation
 from loopwright_planner.view import Workspaces, look
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from loopwright_planner.failures import Failure
+from loopwright.service.llm.failures import Failure
 
 Format = Literal["json_schema", "json_object", "text"]
 CapField = Literal["max_tokens", "max_completion_tokens"]

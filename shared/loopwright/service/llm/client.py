@@ -18,12 +18,12 @@ import openai
 from openai import AsyncOpenAI
 
 from loopwright.errors import ErrorInfo, LoopwrightError
+from loopwright.service.llm.capabilities import CapField
+from loopwright.service.llm.failures import Failure, of_status, of_transport
+from loopwright.service.llm.settings import DEFAULT_BASE_URL, LlmSettings
+from loopwright.service.llm.spend import Tokens
 from loopwright.service.logs import Redactor
 from loopwright.wire import Json
-from loopwright_planner.capabilities import CapField
-from loopwright_planner.failures import Failure, of_status, of_transport
-from loopwright_planner.settings import DEFAULT_BASE_URL, PlannerSettings
-from loopwright_planner.spend import Tokens
 
 #: To make the connection, in seconds; the rest of a call's time is the model's.
 CONNECT_S = 10.0
@@ -66,11 +66,11 @@ class CallFailedError(LoopwrightError):
 
 
 class Llm:
-    """The endpoint of this planner."""
+    """The endpoint of this process."""
 
     def __init__(
         self,
-        settings: PlannerSettings,
+        settings: LlmSettings,
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loopwright_planner.spend import TokenBound
+from loopwright.service.llm.spend import TokenBound
 
 #: Hexadecimal digits of a mark.
 MARK_CHARS = 16
