@@ -17,6 +17,7 @@ from loopwright.fold.changes import stated
 from loopwright.fold.settlements import settle
 from loopwright.fold.state import Held, Loop, OpenGrant
 from loopwright.fold.words import controlled
+from loopwright.goal import Goal
 from loopwright.states import may_follow
 
 __all__ = ["Held", "Loop", "OpenGrant", "apply", "evolve"]
@@ -80,5 +81,12 @@ def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
         n=0,
         head=body_digest,
         tip=seq,
-        revision=data.goal.workspace.revision,
+        revision=_beginning(data.goal),
     )
+
+
+def _beginning(goal: Goal) -> str | None:
+    """The revision that the work begins on; None is the goal's own files."""
+    if goal.origin is not None and goal.origin.revision is not None:
+        return goal.origin.revision
+    return goal.workspace.revision
