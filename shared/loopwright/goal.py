@@ -78,7 +78,17 @@ class OpenAI(Written):
     """Patterns of workspace files whose text the model sees, as far as they fit."""
 
 
-Planner = Annotated[Playbook | OpenAI, Field(discriminator="backend")]
+class CommandPlanner(Written):
+    """Planning by a program: the context as JSON on its standard input, the plan on its output."""
+
+    backend: Literal["command"]
+    run: str = Field(min_length=1, max_length=30_000)
+    """A command line, run with `sh -c` in the sandbox, in a checkout of the workspace."""
+    timeout: Seconds = 60.0
+    """Wall-clock time of one plan; `limits.plan_time` may be less."""
+
+
+Planner = Annotated[Playbook | OpenAI | CommandPlanner, Field(discriminator="backend")]
 
 
 class Limits(Written):
@@ -221,8 +231,8 @@ _TAGS = frozenset(
     {
         "playbook",
         "openai",
-        "test_report",
         "command",
+        "test_report",
         "file",
         "regex",
         "json_schema",
@@ -306,6 +316,8 @@ def _planner_faults(goal: Goal) -> list[Fault]:
             if goal.budget.tokens is None and goal.budget.usd is None:
                 message = "a model costs: set budget.usd, budget.tokens or both"
                 return [Fault(path="budget", message=message)]
+            return []
+        case CommandPlanner():
             return []
 
 

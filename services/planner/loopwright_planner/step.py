@@ -10,11 +10,12 @@ import structlog
 
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import Grant, PlanRequested
-from loopwright.goal import OpenAI, Playbook
+from loopwright.goal import CommandPlanner, OpenAI, Playbook
 from loopwright.results import PlanProposed, StepFailed
 from loopwright.service.llm.capabilities import Capabilities
 from loopwright.service.llm.client import Llm
 from loopwright.service.step import Performed, Request
+from loopwright_planner.command import Programs
 from loopwright_planner.core import plan_by_rule
 from loopwright_planner.dialogue import Dialogue
 from loopwright_planner.prompt import Situation
@@ -44,6 +45,8 @@ class PlanStep:
     workspaces: Workspaces
     llm: Llm
     llm_timeout_s: float
+    programs: Programs | None = None
+    """Where goals may name a program as their planner."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     now: Callable[[], datetime] = _utc
 
@@ -56,6 +59,10 @@ class PlanStep:
                 before = origin.failing if origin else ()
                 plan = plan_by_rule(playbook, data.verdict, data.rule_uses, before)
                 return Performed(PlanProposed(plan=plan))
+            case CommandPlanner() as spec:
+                if self.programs is None:
+                    raise StepError("sandbox_unavailable", "this planner runs no programs")
+                return Performed(PlanProposed(plan=await self.programs.plan(request, spec)))
             case OpenAI() as spec:
                 return await self._ask(request, spec)
 
