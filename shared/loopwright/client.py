@@ -16,13 +16,15 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client as Nats
-from nats.js.api import ConsumerConfig
+from nats.aio.msg import Msg
 from ulid import ULID
 
 from loopwright import subjects
 from loopwright.audit import Entry, Head, audit
 from loopwright.chain import LoopEvent, decode_event, digest
+from loopwright.connection import DEFAULT_NAME, Connection
 from loopwright.control import Cancel, Control
+from loopwright.direct import Stored, read_batch
 from loopwright.errors import BusUnavailableError, Fault, GoalInvalidError, LoopwrightError
 from loopwright.goal import Goal
 from loopwright.ids import is_loop_id, new_loop_id
@@ -37,6 +39,8 @@ from loopwright.workspace import Workspaces
 #: How long an answer of the coordinator or of the state service is waited for, in seconds.
 ANSWER_S = 15.0
 CONNECT_S = 3.0
+#: A reader that hears of nothing looks again after this, in seconds.
+LOOK_S = 0.25
 #: Heads that are asked for at a time.
 PAGE = 500
 
@@ -77,6 +81,8 @@ class Client:
     url: str = "nats://127.0.0.1:4222"
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    connection: Connection | None = None
+    """Instead of the three: an nkey, TLS."""
     _nc: Nats | None = None
 
     async def __aenter__(self) -> Self:
@@ -86,12 +92,12 @@ class Client:
             """Whoever waits gets the error; nats-py would print a traceback besides."""
 
         nc = Nats()
+        to = self.connection or Connection(self.url, self.user or DEFAULT_NAME, self.password)
         try:
             async with asyncio.timeout(CONNECT_S):
                 await nc.connect(
-                    self.url,
-                    user=self.user,
-                    password=self.password,
+                    to.url,
+                    **to.options(),
                     name="loopwright client",
                     allow_reconnect=True,
                     max_reconnect_attempts=-1,
@@ -101,7 +107,7 @@ class Client:
                 )
         except (OSError, nats.errors.Error, TimeoutError) as error:
             raise BusUnavailableError(
-                f"no NATS server answers at {self.url} ({type(error).__name__}); "
+                f"no NATS server answers at {to.url} ({type(error).__name__}); "
                 "start the local runtime with: loopwright up"
             ) from error
         self._nc = nc
@@ -209,29 +215,42 @@ class Client:
 
     async def events(self, loop: str, *, follow: bool = True) -> AsyncIterator[Recorded]:
         """A loop's log from its beginning; with `follow` on to its end, as it happens."""
-        js = self.nc.jetstream()
         every = subjects.loop_events(_checked(loop))
-        objects = NatsObjects(await js.object_store(subjects.OBJECTS))
-        config = ConsumerConfig(inactive_threshold=30.0)
-        subscription = await js.subscribe(
-            every, stream=subjects.LOOPS, ordered_consumer=True, config=config
-        )
-        last = await self.tip(loop)
+        objects = NatsObjects(await self.nc.jetstream().object_store(subjects.OBJECTS))
+        last, start = await self.tip(loop), 1
+        async with self._told_of(every) as news:
+            while follow or start <= last:
+                for stored in await self._from(every, start, patient=follow):
+                    body = await check_out(stored.body, objects)
+                    recorded = Recorded(decode_event(body), stored.seq, digest(body))
+                    start = stored.seq + 1
+                    yield recorded
+                    if follow and recorded.event.data.kind == "loop_ended":
+                        return  # an audit must see what follows an end
+                    news.set()  # there may be more
+                await _heard(news)
+
+    async def _from(self, pattern: str, seq: int, *, patient: bool) -> list[Stored]:
         try:
-            while follow or last:
-                try:
-                    message = await subscription.next_msg(timeout=1.0)
-                except TimeoutError:
-                    continue
-                body = await check_out(message.data, objects)
-                seq = message.metadata.sequence.stream
-                recorded = Recorded(decode_event(body), seq, digest(body))
-                yield recorded
-                ended = recorded.event.data.kind == "loop_ended"
-                if ended if follow else seq >= last:  # an audit must see what follows an end
-                    return
+            return await read_batch(self.nc, subjects.LOOPS, pattern, seq)
+        except BusUnavailableError:
+            if not patient:
+                raise
+            return []  # whoever follows a loop goes on when the bus is back
+
+    @asynccontextmanager
+    async def _told_of(self, pattern: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set whenever something is published."""
+        news = asyncio.Event()
+
+        async def published(_: Msg) -> None:
+            news.set()
+
+        subscription = await self.nc.subscribe(pattern, cb=published)
+        try:
+            yield news
         finally:
-            if self.nc.is_connected:  # else the server has forgotten it already
+            if not self.nc.is_closed:
                 await subscription.unsubscribe()
 
     async def tip(self, loop: str) -> int:
@@ -352,6 +371,15 @@ async def _packed(workspaces: Workspaces, loop: str, base: Path, folder: str, pa
         message = f"there is no folder {source}"
         raise GoalInvalidError([Fault(path=path, message=message)])
     return (await workspaces.create(loop, source)).revision
+
+
+async def _heard(news: asyncio.Event) -> None:
+    """Wait for news, or a while: what is heard of may be stored only after that."""
+    try:
+        await asyncio.wait_for(news.wait(), LOOK_S)
+    except TimeoutError:
+        return
+    news.clear()
 
 
 def _checked(loop: str) -> str:
