@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import nats
 import pytest
 import structlog
 
+from line import Line
 from loopwright import subjects
 from loopwright.objects import NatsObjects, Objects
 from loopwright.service.bus import Bus
@@ -46,6 +48,15 @@ async def bus(nats_process: Server, settings: ServiceSettings) -> AsyncIterator[
 async def objects(bus: Bus) -> Objects:
     """The object store."""
     return NatsObjects(await bus.js.object_store(subjects.OBJECTS))
+
+
+@pytest.fixture
+async def line(bus: Bus, objects: Objects, settings: ServiceSettings) -> AsyncIterator[Line]:
+    """Coordinators and workers on that bus, as many as the test starts."""
+    line = Line(bus, objects, settings)
+    yield line
+    line.stop.set()
+    await asyncio.gather(*line.tasks)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -90,6 +90,13 @@ async def test_a_loop_that_never_began_is_begun(watchdog: Watchdog) -> None:
     assert loop.state == "planning"
 
 
+async def test_a_loop_that_cannot_be_read_keeps_none_from_its_look(watchdog: Watchdog) -> None:
+    await admitted(watchdog.log, ago_s=60, time_s=3600)
+    js = watchdog.bus.js
+    await js.publish("loop.01JQ0000000000000000000000.loop_admitted", b"no event")
+    assert await watchdog.sweep() == 1
+
+
 async def test_one_replica_sweeps_in_a_period(watchdog: Watchdog) -> None:
     await admitted(watchdog.log, ago_s=60, time_s=3600)
     assert await watchdog.sweep_if_due() == 1

@@ -84,8 +84,6 @@ def _executed(loop: Loop, result: Result, outcome: Outcome, now: datetime, nonce
     after = settle(loop, settles, now)
     if not outcome.succeeded:
         return next_iteration(after, settles, now, nonce, outcome=outcome)
-    if now >= loop.deadline:
-        return Append(end(after, now, overdue(after), settles=settles))
     assert loop.plan is not None
     return verification_step(after, settles, loop.plan, outcome, now, nonce, attempt=1)
 

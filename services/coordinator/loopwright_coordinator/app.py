@@ -32,7 +32,7 @@ from loopwright.service.streams import COORDINATOR, INTAKE
 from loopwright.service.tracing import Tracing, trace_id, traceparent
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.control import Controls
-from loopwright_coordinator.core import decide
+from loopwright_coordinator.core import decide, quarantined
 from loopwright_coordinator.grants import token_digest
 from loopwright_coordinator.inputs import (
     Append,
@@ -61,6 +61,7 @@ class Coordinator:
     counters: CoordinatorMetrics
     admission: Admission
     controls: Controls
+    decide: Callable[[Loop, Input, datetime, str], Decision] = decide
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume the four streams of input until stopped."""
@@ -139,7 +140,7 @@ class Coordinator:
             ),
             self.tracing.span("coordinator", loop.traceparent, attributes) as span,
         ):
-            decision = decide(loop, received, now, nonce)
+            decision = self._decision(loop, received, now, nonce)
             span.set_attribute("loopwright.input", type(received).__name__)
             match decision:
                 case Append():
@@ -151,6 +152,16 @@ class Coordinator:
                 case TakeClaim():
                     pass
             return loop, decision
+
+    def _decision(self, loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
+        """What is decided; past its deadline a loop ends even if the decision fails every time."""
+        try:
+            return self.decide(loop, received, now, nonce)
+        except Exception as error:
+            if loop.ended is not None or now < loop.deadline:
+                raise
+            log.exception("a loop is quarantined")
+            return quarantined(loop, now, f"{type(error).__name__}: {error}")
 
     async def _append(self, loop: Loop, decision: Append, now: datetime, span: Span) -> Loop:
         if decision.timer is not None:

@@ -56,6 +56,13 @@ def decide(loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
     return sealed(loop, decision, now, control)
 
 
+def quarantined(loop: Loop, now: datetime, why: str) -> Append:
+    """The end of a loop on which `decide` itself fails, so that it ends all the same."""
+    settles = settle_unheard(loop, "ended")
+    cause = Exit("failed", "quarantined", f"nothing can be decided on this loop any more: {why}")
+    return Append(end(settle(loop, settles, now), now, cause, settles=settles), stop=True)
+
+
 def _begin(loop: Loop, received: Begin, now: datetime, nonce: str) -> Decision:
     if loop.state != "admitted":
         return Ignore("the loop has begun already")
