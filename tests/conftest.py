@@ -21,8 +21,8 @@ from servers import Server, nats_server
 
 @pytest.fixture
 def settings() -> ServiceSettings:
-    """Settings with times short enough for tests."""
-    return ServiceSettings(ack_wait_s=1.5, replica="test")
+    """Settings of tests; a delivery comes again only where a worker is really lost."""
+    return ServiceSettings(ack_wait_s=10, replica="test")
 
 
 @pytest.fixture
