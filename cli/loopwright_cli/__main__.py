@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from loopwright.plugins import load_own_tools
 from loopwright_cli.commands import control, goals, history, letters, local, loops
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app.add_typer(letters.app, name="dead-letters")
 
 def main() -> None:
     """Run one command."""
+    load_own_tools()
     app()
 
 

@@ -33,6 +33,7 @@ ErrorKind = Literal[
     "sandbox_limit",
     "sandbox_unavailable",
     "tool_failed",
+    "outcome_unknown",
     "budget_too_small",
     "no_rule_applies",
     "worker_lost",

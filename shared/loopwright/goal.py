@@ -15,7 +15,15 @@ from loopwright.checks import CheckName, TableCheck, TestReportCheck, Verify
 from loopwright.errors import Fault, GoalInvalidError
 from loopwright.ids import LoopId
 from loopwright.origin import Origin
-from loopwright.tools import TOOL_GROUPS, Action, action_faults
+from loopwright.outside import McpServer, Network, SecretName, outside_faults
+from loopwright.tools import (
+    DEFAULT_TOOLS,
+    Action,
+    Isolation,
+    action_faults,
+    plan_faults,
+    tool_groups,
+)
 from loopwright.wire import Json, Seconds, Written
 
 _REVISION = re.compile(r"^[0-9a-f]{40}$")
@@ -146,8 +154,19 @@ class Goal(Written):
     constraints: tuple[str, ...] = Field(default=(), max_length=100)
     workspace: Workspace = Workspace()
     planner: Planner
-    tools: tuple[str, ...] = TOOL_GROUPS
-    """Tool groups that plans may use."""
+    tools: tuple[str, ...] = DEFAULT_TOOLS
+    """Tool groups that plans may use; what reaches out of the workspace must be named."""
+    network: Network = Network()
+    """Where actions may connect to."""
+    mcp: tuple[McpServer, ...] = Field(default=(), max_length=20)
+    """MCP servers that actions may call."""
+    secrets: tuple[SecretName, ...] = Field(default=(), max_length=50)
+    """Secrets of the installation that this goal's headers and servers may use, by name."""
+    min_isolation: Isolation = "none"
+    """What must keep commands in; where that cannot be had, they are refused."""
+    unknown_outcome: Literal["tell", "hold"] = "tell"
+    """When nobody knows how an action ended that must not be done twice: tell the planner, or
+    wait for a person first."""
     verify: Verify
     budget: Budget = Budget()
     on_exhausted: Literal["hold", "stop"] = "hold"
@@ -208,6 +227,7 @@ def goal_faults(goal: Goal) -> list[Fault]:
         *_duplicates("verify.checks", goal.check_names),
         *_workspace_faults(goal.workspace),
         *_tool_faults(goal),
+        *outside_faults(goal.network, goal.mcp, goal.tools),
         *_verify_faults(goal),
         *_planner_faults(goal),
     ]
@@ -281,11 +301,11 @@ def _unpacked(goal: Goal) -> list[Fault]:
 
 
 def _tool_faults(goal: Goal) -> list[Fault]:
-    known = ", ".join(TOOL_GROUPS)
+    known = ", ".join(tool_groups())
     return [
         Fault(path=f"tools[{index}]", message=f"'{name}' is no tool; there are: {known}")
         for index, name in enumerate(goal.tools)
-        if name not in TOOL_GROUPS
+        if name not in tool_groups()
     ]
 
 
@@ -335,6 +355,7 @@ def _rule_faults(goal: Goal, playbook: Playbook) -> list[Fault]:
                     f"'{name}' is no check of this goal; there are: {', '.join(goal.check_names)}"
                 )
                 faults.append(Fault(path=f"{where}.when.failing[{position}]", message=message))
+        faults += plan_faults(rule.do, f"{where}.do")
         for position, action in enumerate(rule.do):
             faults += action_faults(action, goal.tools, f"{where}.do[{position}]")
     return faults

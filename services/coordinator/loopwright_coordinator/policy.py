@@ -68,6 +68,7 @@ POLICY: dict[ErrorKind, Row] = {
     "sandbox_limit": Row(Retry()),
     "sandbox_unavailable": Row(Block()),
     "tool_failed": Row(Retry(), breaker=True),
+    "outcome_unknown": Row(Block()),
     "budget_too_small": Row(Exhaust("tokens")),
     "no_rule_applies": Row(End("exhausted", "no_rule_applies")),
     "worker_lost": Row(Retry()),

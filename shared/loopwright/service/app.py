@@ -18,6 +18,7 @@ from faststream.nats.security import NatsNKey
 from faststream.security import BaseSecurity, SASLPlaintext
 from prometheus_client import make_asgi_app
 
+from loopwright.plugins import load_own_tools
 from loopwright.service.bus import Bus
 from loopwright.service.logs import Redactor, configure
 from loopwright.service.metrics import Metrics
@@ -88,6 +89,7 @@ class Process:
 def process(name: str, settings: ServiceSettings) -> Process:
     """Logging, metrics, traces and an unconnected broker for a service."""
     redactor = configure(name, settings)
+    load_own_tools()
     metrics = Metrics()
     stop = asyncio.Event()
     return Process(
