@@ -15,6 +15,7 @@ CLAIMS = "CLAIMS"
 TIMERS = "TIMERS"
 DEAD = "DEAD"
 NOTIFY = "NOTIFY"
+EFFECTS = "EFFECTS"
 
 #: Object store bucket of workspace revisions and of payloads too large for a message.
 OBJECTS = "LOOPWRIGHT"
@@ -73,6 +74,11 @@ def result(role: Role, loop: str) -> str:
 def claim(role: Role, loop: str, iteration: int, attempt: int) -> str:
     """The one subject on which an attempt is claimed, by compare-and-set on 0."""
     return f"claim.{role}.{loop}.{iteration}.{attempt}"
+
+
+def effect(loop: str, iteration: int, index: int) -> str:
+    """Where an action that must not be done twice is journalled, whatever the attempt."""
+    return f"effect.{loop}.{iteration}.{index}"
 
 
 def sweep(period: int) -> str:

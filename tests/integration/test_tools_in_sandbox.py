@@ -14,8 +14,7 @@ from loopwright.plan import ActionOutcome
 from loopwright.service.sandbox import NoSandbox
 from loopwright.testing import playbook_goal
 from loopwright.tools import TOOL_GROUPS
-from loopwright_executor.tools.toolbox import Toolbox
-from tooling import call_of, commands
+from tooling import call_of, toolbox
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def tree() -> Iterator[Path]:
 
 
 async def act(tree: Path, tool: str, **args: Any) -> ActionOutcome:
-    return await Toolbox(commands()).run(call_of(tree, tool, **args), TOOL_GROUPS)
+    return await toolbox().run(call_of(tree, tool, **args), TOOL_GROUPS)
 
 
 DIFF = """--- a/x.txt
@@ -84,7 +83,7 @@ async def test_a_pattern_that_never_ends_is_ended(tree: Path) -> None:
     (tree / "a.txt").write_text("a" * 60 + "!")
     call = call_of(tree, "file.search", pattern="(a+)+$")
     object.__setattr__(call.limits, "wall_s", 1.0)
-    outcome = await Toolbox(commands()).run(call, TOOL_GROUPS)
+    outcome = await toolbox().run(call, TOOL_GROUPS)
     assert outcome.failure is not None
     assert "limit ended it" in outcome.failure
 
@@ -111,8 +110,8 @@ async def test_an_action_is_refused_where_the_isolation_that_it_needs_is_missing
 ) -> None:
     call = call_of(tree, "shell", playbook_goal(min_isolation="landlock"), run="touch ran")
     with pytest.raises(StepError, match="needs isolation 'landlock'") as raised:
-        await Toolbox(commands(NoSandbox())).run(call, TOOL_GROUPS)
+        await toolbox(NoSandbox()).run(call, TOOL_GROUPS)
     assert raised.value.info.kind == "sandbox_unavailable"
     assert not (tree / "ran").exists()
-    done = await Toolbox(commands()).run(call, TOOL_GROUPS)
+    done = await toolbox().run(call, TOOL_GROUPS)
     assert (done.status, done.isolation) == ("succeeded", "landlock")

@@ -33,6 +33,9 @@ RETRY_S = 0.25
 #: A message with headers; above the cap of `Bus.publish`, below the server's max_payload.
 MAX_STORED_BYTES = 512 * 1024
 _DAY_S = 86_400.0
+#: How long it is known that an action was done that must not be done twice. A loop that is held
+#: longer than this in the middle of such an action could do it again.
+EFFECTS_DAYS = 400
 #: So many deliveries may be unacknowledged; the server's default of 1,000 stalls a busy consumer.
 MAX_ACK_PENDING = 20_000
 
@@ -76,6 +79,13 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         discard=DiscardPolicy.NEW,
         max_age=7 * _DAY_S,
     )
+    effects = StreamConfig(
+        name=subjects.EFFECTS,
+        subjects=["effect.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        max_age=EFFECTS_DAYS * _DAY_S,
+    )
     timers = StreamConfig(
         name=subjects.TIMERS,
         subjects=["timer.>"],
@@ -102,6 +112,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
         Declared(claims),
+        Declared(effects),
         Declared(timers, (_intake(subjects.TIMERS, settings),)),
         Declared(dead),
         Declared(notify, (notifier,)),

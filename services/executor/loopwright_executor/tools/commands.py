@@ -20,6 +20,10 @@ from loopwright_executor.tools.call import Call
 #: Where a command finds programs: the interpreter that runs the executor comes first.
 PATH = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
 PROGRAMS = Path(programs.__file__).parent
+#: DuckDB looks for its limits here, and takes the lack of leave to read for a fault of its own.
+_CGROUP = tuple(path for path in (Path("/sys/fs/cgroup"),) if path.is_dir())
+#: Address space that DuckDB reserves, used or not; it is told a smaller limit.
+_QUERY_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +52,36 @@ class Commands:
 
     async def search(self, call: Call) -> ActionOutcome:
         """Find lines by a regular expression."""
-        return self.outcome(await self.program(call, "search.py", call.action.args))
+        asked = call.args(a.FileSearchArgs).model_dump()
+        return self.outcome(await self.program(call, "search.py", asked))
 
     async def sql(self, call: Call) -> ActionOutcome:
         """Query the workspace's files."""
         asked = call.args(a.SqlArgs).model_dump()
-        return self.outcome(await self.program(call, "query.py", asked))
+        roomy = replace(call, limits=replace(call.limits, memory_bytes=_QUERY_BYTES))
+        return self.outcome(await self.program(roomy, "query.py", asked, readable=_CGROUP))
 
     async def program(
-        self, call: Call, name: str, asked: Json, env: Mapping[str, str] | None = None
+        self,
+        call: Call,
+        name: str,
+        asked: Json,
+        *,
+        readable: tuple[Path, ...] = (),
+        env: Mapping[str, str] | None = None,
+        excerpt_bytes: int | None = None,
     ) -> Completed:
         """Run one of our own programs in the sandbox with its arguments as JSON."""
         path = PROGRAMS / name
         argv = (sys.executable, "-I", str(path))
-        return await self.run(call, argv, json.dumps(asked).encode(), readable=(path,), env=env)
+        return await self.run(
+            call,
+            argv,
+            json.dumps(asked).encode(),
+            readable=(path, *readable),
+            env=env,
+            excerpt_bytes=excerpt_bytes,
+        )
 
     async def run(
         self,

@@ -10,12 +10,16 @@ from loopwright.errors import StepError
 from loopwright.plan import ActionOutcome
 from loopwright.tools import TOOLS, Isolation, action_faults
 from loopwright.tools import arguments as a
+from loopwright_executor.once import Once
 from loopwright_executor.tools import files
 from loopwright_executor.tools.call import Call
 from loopwright_executor.tools.commands import Commands
 
 #: From weak to strong.
 LEVELS: tuple[str, ...] = ("none", "landlock", "bwrap")
+
+#: What is no outcome of an action but a reason to end the step: a person must look.
+ENDS_THE_STEP = frozenset({"sandbox_unavailable", "outcome_unknown"})
 
 Runner = Callable[[Call], Awaitable[ActionOutcome]]
 
@@ -25,6 +29,7 @@ class Toolbox:
     """Runs actions by their tools."""
 
     commands: Commands
+    once: Once
 
     async def run(self, call: Call, allowed: tuple[str, ...]) -> ActionOutcome:
         """Run one action. StepError where it may not run at all, or the step was stopped."""
@@ -34,9 +39,9 @@ class Toolbox:
         self._require_isolation(call)
         began = monotonic()
         try:
-            outcome = await runner(call)
+            outcome = await self.once.run(call, lambda: runner(call))
         except StepError as error:
-            if call.stop.is_set() or error.info.kind == "sandbox_unavailable":
+            if call.stop.is_set() or error.info.kind in ENDS_THE_STEP:
                 raise
             outcome = ActionOutcome(
                 tool=call.action.tool,
