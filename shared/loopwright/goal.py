@@ -156,15 +156,21 @@ class Goal(Written):
     planner: Planner
     tools: tuple[str, ...] = DEFAULT_TOOLS
     """Tool groups that plans may use; what reaches out of the workspace must be named."""
-    network: Network = Network()
+    network: Network = Field(default=Network(), exclude_if=lambda value: not value.allow)
     """Where actions may connect to."""
-    mcp: tuple[McpServer, ...] = Field(default=(), max_length=20)
+    mcp: tuple[McpServer, ...] = Field(
+        default=(), max_length=20, exclude_if=lambda value: not value
+    )
     """MCP servers that actions may call."""
-    secrets: tuple[SecretName, ...] = Field(default=(), max_length=50)
+    secrets: tuple[SecretName, ...] = Field(
+        default=(), max_length=50, exclude_if=lambda value: not value
+    )
     """Secrets of the installation that this goal's headers and servers may use, by name."""
-    min_isolation: Isolation = "none"
+    min_isolation: Isolation = Field(default="none", exclude_if=lambda value: value == "none")
     """What must keep commands in; where that cannot be had, they are refused."""
-    unknown_outcome: Literal["tell", "hold"] = "tell"
+    unknown_outcome: Literal["tell", "hold"] = Field(
+        default="tell", exclude_if=lambda value: value == "tell"
+    )
     """When nobody knows how an action ended that must not be done twice: tell the planner, or
     wait for a person first."""
     verify: Verify

@@ -122,8 +122,10 @@ def _coordinator(tenants: Sequence[str]) -> Access:
 def _worker(role: Role) -> Access:
     """A role may read the goals, but no other event of the log: grants hold their tokens."""
     goals = f"{_API}.DIRECT.GET.{subjects.LOOPS}.{subjects.loop_event('*', 'loop_admitted')}"
+    journal = _sends("effect.*.*.*") + _looks_up(subjects.EFFECTS)
     return (
-        _consumes(subjects.LOOPS, role)
+        (journal if role == "executor" else Access())
+        + _consumes(subjects.LOOPS, role)
         + _sends(
             goals,
             f"claim.{role}.*.*.*",
