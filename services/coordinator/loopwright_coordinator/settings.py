@@ -14,6 +14,9 @@ class CoordinatorSettings(ServiceSettings):
 
     max_usd: Decimal | None = Field(default=None, ge=0)
     """No goal may have a larger dollar budget."""
+    declare_streams: bool = True
+    """Make the streams at the start; where credentials forbid it, `loopwright.service.provision`
+    has made them, and they are waited for."""
     stream_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of each stream; 3 on a cluster of three."""
     watch_s: float = Field(default=30.0, gt=0)

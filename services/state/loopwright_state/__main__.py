@@ -13,6 +13,7 @@ from loopwright.service.app import process, serve
 from loopwright.service.bus import Bus
 from loopwright.service.role import declared
 from loopwright.service.settings import load
+from loopwright.service.streams import NOTIFIER
 from loopwright_state.notices import Target
 from loopwright_state.notifier import Notifier
 from loopwright_state.projector import Projector, StateMetrics
@@ -66,7 +67,7 @@ def main() -> None:
     notifiers: list[Notifier] = []
 
     async def prepare(bus: Bus) -> None:
-        objects = await declared(bus, "planner")
+        objects = await declared(bus, NOTIFIER)
         projector = Projector(bus, objects, store, metrics)
         await Queries(projector).listen()
         projectors.append(projector)

@@ -146,6 +146,8 @@ def _permissions(identity: str, tenants: Sequence[str]) -> dict[str, Json]:
     if account(identity) != CORE:
         sends = [str(subject).replace(_API, _CORE_API) for subject in sends]
     hears: list[Json] = [*allowed.hears, *allowed.answers, f"{inbox(identity)}.>"]
+    if identity not in SERVICES:
+        hears.append("_INBOX.>")  # where every tool wants its answers; their own account's only
     found: dict[str, Json] = {"publish": {"allow": sends}, "subscribe": {"allow": hears}}
     if allowed.answers:
         found["allow_responses"] = _RESPONSES

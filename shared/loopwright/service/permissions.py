@@ -150,10 +150,7 @@ def _state() -> Access:
             subjects.dead(subjects.LOOPS),
             subjects.dead(subjects.NOTIFY),
         )
-        + Access(
-            answers=(subjects.QUERY_LOOP, subjects.QUERY_LOOPS, subjects.QUERY_HEADS),
-            hears=("loop.>",),
-        )
+        + Access(answers=(subjects.QUERY_LOOP, subjects.QUERY_LOOPS, subjects.QUERY_HEADS))
     )
 
 
