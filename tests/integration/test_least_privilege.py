@@ -109,7 +109,7 @@ ALLOWED: dict[str, str] = {
         f"{_pulls('TIMERS', 'coordinator')}"
     ),
     "planner": _worker("planner"),
-    "executor": _worker("executor"),
+    "executor": f"{_worker('executor')} effect.x.1.1 $JS.API.STREAM.MSG.GET.EFFECTS",
     "verifier": _worker("verifier"),
     "state": (
         f"{OBJECTS} {_pulls('LOOPS', 'notifier')} {_pulls('NOTIFY', 'notifier')} notify.x.y "
@@ -171,6 +171,7 @@ def universe() -> set[str]:
         "$SYS.REQ.SERVER.PING",
         "$SYS.REQ.ACCOUNT.CORE.CONNZ",
         "another",
+        "effect.x.1.1",
     }
 
 

@@ -46,7 +46,6 @@ def test_the_state_service_may_read_and_write_its_keys_and_nothing_else(
             ("CONFIG", "GET", "*"),
             ("KEYS", "*"),
             ("ACL", "LIST"),
-            ("DEBUG", "SLEEP", "0"),
             ("EVAL", "return 1", "0"),
             ("SHUTDOWN",),
             ("PUBLISH", "channel", "1"),
