@@ -19,8 +19,9 @@ from loopwright.objects import Objects
 from loopwright.plan import ActionOutcome, CheckResult, Outcome, Plan, Verdict
 from loopwright.results import ExecutionFinished, PlanProposed, VerdictReached
 from loopwright.service.bus import Bus
+from loopwright.service.gate import Gate
 from loopwright.service.logs import Redactor
-from loopwright.service.metrics import CoordinatorMetrics, Metrics, WorkerMetrics
+from loopwright.service.metrics import BreakerMetrics, CoordinatorMetrics, Metrics, WorkerMetrics
 from loopwright.service.settings import ServiceSettings
 from loopwright.service.step import Performed, Request
 from loopwright.service.tracing import Tracing
@@ -29,6 +30,7 @@ from loopwright.tools import Action
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
+from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.log import Log
 
 KINDS: dict[subjects.Role, Any] = {
@@ -91,6 +93,7 @@ class Line:
     def __post_init__(self) -> None:
         self.metrics = Metrics()
         self.counters = CoordinatorMetrics(self.metrics.registry)
+        self.breakers = BreakerMetrics(self.metrics.registry)
 
     def built(self) -> Coordinator:
         """A coordinator that does not run yet."""
@@ -104,6 +107,7 @@ class Line:
             self.counters,
             Admission(log, tracing),
             Controls(self.bus),
+            Dependencies(Gate(self.bus.nc), log, self.breakers),
         )
 
     def coordinator(self, coordinator: Coordinator | None = None) -> None:

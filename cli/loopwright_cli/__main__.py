@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from loopwright.plugins import load_own_tools
-from loopwright_cli.commands import control, goals, history, letters, local, loops
+from loopwright_cli.commands import breakers, control, goals, history, letters, local, loops
 
 app = typer.Typer(
     name="loopwright",
@@ -17,6 +17,7 @@ app = typer.Typer(
 for commands in (goals.app, loops.app, history.app, control.app, local.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(letters.app, name="dead-letters")
+app.add_typer(breakers.app, name="breakers")
 
 
 def main() -> None:

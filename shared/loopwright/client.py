@@ -21,6 +21,7 @@ from ulid import ULID
 
 from loopwright import subjects
 from loopwright.audit import Entry, Head, audit
+from loopwright.breakers import Breakers
 from loopwright.chain import LoopEvent, decode_event, digest
 from loopwright.connection import DEFAULT_NAME, Connection
 from loopwright.control import Cancel, Control
@@ -134,6 +135,11 @@ class Client:
     def letters(self) -> Letters:
         """What could not be handled."""
         return Letters(self.nc)
+
+    @property
+    def breakers(self) -> Breakers:
+        """The circuit breakers of what the loops depend on."""
+        return Breakers(self.nc)
 
     async def submit(self, goal: Goal, *, base: Path = Path(), tenant: str = "default") -> str:
         """Pack the goal's folders (relative to `base`), submit it, and return the loop's id.

@@ -16,6 +16,9 @@ TIMERS = "TIMERS"
 DEAD = "DEAD"
 NOTIFY = "NOTIFY"
 EFFECTS = "EFFECTS"
+BREAKERS = "BREAKERS"
+TENANTS = "TENANTS"
+LIMITS = "LIMITS"
 
 #: Object store bucket of workspace revisions and of payloads too large for a message.
 OBJECTS = "LOOPWRIGHT"
@@ -104,6 +107,11 @@ def notification(loop: str, kind: str) -> str:
 def stop(loop: str) -> str:
     """Ephemeral signal to workers that a loop's running step is to end."""
     return f"stop.{loop}"
+
+
+def breaker(kind: str, name: str) -> str:
+    """Where the breaker of a dependency is kept; `name` is one token."""
+    return f"breaker.{kind}.{name}"
 
 
 def dead(stream: str) -> str:

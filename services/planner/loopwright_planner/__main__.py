@@ -5,6 +5,7 @@ from __future__ import annotations
 from loopwright.events import PlanRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
+from loopwright.service.gate import Gate
 from loopwright.service.llm.client import Llm
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import Sandbox, choose
@@ -25,7 +26,8 @@ def main() -> None:
     async def make_step(parts: Process, objects: Objects) -> PlanStep:
         workspaces = Workspaces(settings.cache_dir / "planner", objects)
         programs = Programs(workspaces, sandbox, parts.redactor)
-        return PlanStep(workspaces, Llm(settings), settings.llm_timeout_s, programs)
+        gate = Gate(parts.bus.nc)
+        return PlanStep(workspaces, Llm(settings), settings.llm_timeout_s, programs, gate=gate)
 
     run_role("planner", PlanRequested, settings, make_step)
 

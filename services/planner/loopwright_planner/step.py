@@ -12,8 +12,10 @@ from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import Grant, PlanRequested
 from loopwright.goal import CommandPlanner, OpenAI, Playbook
 from loopwright.results import PlanProposed, StepFailed
+from loopwright.service.gate import Gate, holder_of
 from loopwright.service.llm.capabilities import Capabilities
 from loopwright.service.llm.client import Llm
+from loopwright.service.llm.guarded import GuardedLlm
 from loopwright.service.step import Performed, Request
 from loopwright_planner.command import Programs
 from loopwright_planner.core import plan_by_rule
@@ -49,6 +51,8 @@ class PlanStep:
     """Where goals may name a program as their planner."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     now: Callable[[], datetime] = _utc
+    gate: Gate | None = None
+    """The models' breakers; without it every call is made."""
 
     async def perform(self, request: Request[PlanRequested]) -> Performed:
         """The plan that the goal's planner gives for this state."""
@@ -77,7 +81,7 @@ class PlanStep:
             request=request,
             spec=spec,
             situation=Situation(request.goal, request.grant, request.data, view),
-            llm=self.llm,
+            llm=GuardedLlm(self.llm, self.gate, holder_of(request)) if self.gate else self.llm,
             capabilities=self.capabilities,
             timeout_s=self.llm_timeout_s,
             now=self.now,

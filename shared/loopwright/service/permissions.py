@@ -23,6 +23,12 @@ ADMIN = "admin"
 TENANT = "tenant-"
 SERVICES: tuple[str, ...] = (COORDINATOR, *ROLES, STATE)
 
+#: The kinds of dependencies that a role calls, and reports on.
+CALLS: dict[Role, tuple[str, ...]] = {
+    "planner": ("llm",),
+    "executor": ("tool", "mcp"),
+    "verifier": ("llm",),
+}
 _API = "$JS.API"
 _OBJECTS = f"OBJ_{subjects.OBJECTS}"
 
@@ -112,9 +118,10 @@ def _coordinator(tenants: Sequence[str]) -> Access:
         *(f"{inbox(name)}.>" for name in users(tenants)),
     )
     found += _reads(subjects.LOOPS) + _looks_up(subjects.CLAIMS) + _keeps_objects()
-    for stream in (*INTAKE, subjects.LOOPS, subjects.DEAD):
+    found += _sends("breaker.>", subjects.dead(subjects.BREAKERS)) + _looks_up(subjects.BREAKERS)
+    for stream in (*INTAKE, subjects.LOOPS, subjects.DEAD, subjects.BREAKERS):
         found += _measures(stream)
-    for stream in INTAKE:
+    for stream in (*INTAKE, subjects.BREAKERS):
         found += _consumes(stream, COORDINATOR)
     return found + _sends(*(f"{_API}.CONSUMER.INFO.{subjects.LOOPS}.{role}" for role in ROLES))
 
@@ -129,10 +136,12 @@ def _worker(role: Role) -> Access:
         + _sends(
             goals,
             f"claim.{role}.*.*.*",
+            *(subjects.breaker(kind, "*") for kind in CALLS[role]),
             subjects.result(role, "*"),
             subjects.dead(subjects.LOOPS),
         )
         + _looks_up(subjects.CLAIMS)
+        + _looks_up(subjects.BREAKERS)
         + _keeps_objects()
         + Access(hears=(subjects.stop("*"),))
     )
@@ -175,12 +184,14 @@ def _user(tenant: str) -> Access:
 
 
 def _operator() -> Access:
-    """Who runs the installation: any tenant, and the dead letters."""
+    """Who runs the installation: any tenant, the dead letters, the breakers."""
     return (
         _user("*")
         + _looks_up(subjects.DEAD)
         + _measures(subjects.DEAD)
-        + _sends(f"{_API}.STREAM.MSG.DELETE.{subjects.DEAD}")
+        + _sends(f"{_API}.STREAM.MSG.DELETE.{subjects.DEAD}", "breaker.>")
+        + _looks_up(subjects.BREAKERS)
+        + _measures(subjects.BREAKERS)
     )
 
 
