@@ -19,6 +19,7 @@ EFFECTS = "EFFECTS"
 BREAKERS = "BREAKERS"
 TENANTS = "TENANTS"
 LIMITS = "LIMITS"
+MEMORY = "MEMORY"
 
 #: Object store bucket of workspace revisions and of payloads too large for a message.
 OBJECTS = "LOOPWRIGHT"
@@ -42,6 +43,26 @@ REQUEST_KIND: dict[Role, str] = {
 QUERY_LOOP = "query.loop"
 QUERY_LOOPS = "query.loops"
 QUERY_HEADS = "query.heads"
+
+
+def recall(tenant: str) -> str:
+    """Ask for what a tenant's loops have learned that fits a text."""
+    return f"query.recall.{tenant}"
+
+
+def memories(tenant: str) -> str:
+    """Ask for a tenant's memories."""
+    return f"query.memory.{tenant}"
+
+
+def forget(tenant: str) -> str:
+    """Ask for one of a tenant's memories to be forgotten."""
+    return f"query.forget.{tenant}"
+
+
+def memory(tenant: str, memory_id: str) -> str:
+    """Where a memory is kept, or that it was forgotten."""
+    return f"memory.{tenant}.{memory_id}"
 
 
 def loop_event(loop: str, kind: str) -> str:
