@@ -34,7 +34,9 @@ class Remembered:
 
     async def get(self, memory_id: str) -> Recalled | None:
         """One memory."""
-        found = _read(await query(self.client.nc, subjects.memories(self.tenant), {"id": memory_id}))
+        found = _read(
+            await query(self.client.nc, subjects.memories(self.tenant), {"id": memory_id})
+        )
         return found[0] if found else None
 
     async def forget(self, memory_id: str) -> None:
