@@ -30,6 +30,8 @@ ATTEMPT_TOKEN = "Loopwright-Attempt-Token"  # noqa: S105
 REPLY_TO = "Loopwright-Reply-To"
 #: Header of an event that warns of a budget, for those who do not read every body.
 WARNS = "Loopwright-Warns"
+#: Header of an event of a loop that has a parent or children, for those who do not read every body.
+FAMILY = "Loopwright-Family"
 #: W3C trace context.
 TRACEPARENT = "traceparent"
 

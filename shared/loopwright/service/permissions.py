@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loopwright import subjects
+<<<<<<< HEAD
 from loopwright.service.streams import COORDINATOR, INTAKE, LEARNER, NOTIFIER
+=======
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, NOTIFIER
+>>>>>>> 387c32c (Loops below a loop: race, best of, map and nested, on slices of the root's budget)
 from loopwright.subjects import ROLES, Role
 
 STATE = "state"
@@ -123,6 +127,7 @@ def _coordinator(tenants: Sequence[str]) -> Access:
         found += _measures(stream)
     for stream in (*INTAKE, subjects.BREAKERS):
         found += _consumes(stream, COORDINATOR)
+    found += _consumes(subjects.LOOPS, FAMILY) + _sends(subjects.dead(subjects.LOOPS))
     return found + _sends(*(f"{_API}.CONSUMER.INFO.{subjects.LOOPS}.{role}" for role in ROLES))
 
 

@@ -51,7 +51,14 @@ INTAKE: dict[str, str] = {
 }
 COORDINATOR = "coordinator"
 NOTIFIER = "notifier"
+<<<<<<< HEAD
 LEARNER = "learner"
+=======
+#: The coordinator's consumer of the log: what a loop's event means to its parent or children.
+FAMILY = "family"
+#: The events that may mean something to them.
+KIN = ("loop_held", "loop_controlled", "loop_ended")
+>>>>>>> 387c32c (Loops below a loop: race, best of, map and nested, on slices of the root's budget)
 #: The events that may be news to people; warnings come with the first of them.
 NEWS = ("plan_requested", "loop_held", "loop_controlled", "loop_ended")
 #: One delivery of a notification, redirects and a slow receiver included, in seconds.
@@ -121,7 +128,11 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
     notifier.ack_wait = DELIVERY_S
     requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
+<<<<<<< HEAD
         Declared(loops, (*requests, _told(settings), learner)),
+=======
+        Declared(loops, (*requests, _told(settings), _family(settings))),
+>>>>>>> 387c32c (Loops below a loop: race, best of, map and nested, on slices of the root's budget)
         Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
@@ -166,6 +177,14 @@ def _changes(settings: ServiceSettings, subject: str) -> ConsumerConfig:
     changes = _consumer(COORDINATOR, subject, settings)
     changes.deliver_policy = DeliverPolicy.NEW
     return changes
+
+
+def _family(settings: ServiceSettings) -> ConsumerConfig:
+    """What one loop's event means to another, from the beginning of the log."""
+    family = _consumer(FAMILY, "", settings)
+    family.filter_subject = None
+    family.filter_subjects = [f"loop.*.{kind}" for kind in KIN]
+    return family
 
 
 def _queue(name: str, subject: str) -> StreamConfig:
