@@ -12,11 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loopwright import subjects
-<<<<<<< HEAD
-from loopwright.service.streams import COORDINATOR, INTAKE, LEARNER, NOTIFIER
-=======
-from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, NOTIFIER
->>>>>>> 387c32c (Loops below a loop: race, best of, map and nested, on slices of the root's budget)
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, LEARNER, NOTIFIER
 from loopwright.subjects import ROLES, Role
 
 STATE = "state"

@@ -51,14 +51,11 @@ INTAKE: dict[str, str] = {
 }
 COORDINATOR = "coordinator"
 NOTIFIER = "notifier"
-<<<<<<< HEAD
 LEARNER = "learner"
-=======
 #: The coordinator's consumer of the log: what a loop's event means to its parent or children.
 FAMILY = "family"
 #: The events that may mean something to them.
 KIN = ("loop_held", "loop_controlled", "loop_ended")
->>>>>>> 387c32c (Loops below a loop: race, best of, map and nested, on slices of the root's budget)
 #: The events that may be news to people; warnings come with the first of them.
 NEWS = ("plan_requested", "loop_held", "loop_controlled", "loop_ended")
 #: One delivery of a notification, redirects and a slow receiver included, in seconds.
@@ -128,11 +125,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
     notifier.ack_wait = DELIVERY_S
     requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
-<<<<<<< HEAD
-        Declared(loops, (*requests, _told(settings), learner)),
-=======
-        Declared(loops, (*requests, _told(settings), _family(settings))),
->>>>>>> 387c32c (Loops below a loop: race, best of, map and nested, on slices of the root's budget)
+        Declared(loops, (*requests, _told(settings), _family(settings), learner)),
         Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
