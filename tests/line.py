@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from loopwright import subjects
 from loopwright.chain import LoopEvent, decode_event
+from loopwright.control import Control
 from loopwright.events import ExecutionRequested, PlanRequested, VerificationRequested
 from loopwright.goal import Goal
 from loopwright.loop import Loop
@@ -19,8 +20,9 @@ from loopwright.objects import Objects
 from loopwright.plan import ActionOutcome, CheckResult, Outcome, Plan, Verdict
 from loopwright.results import ExecutionFinished, PlanProposed, VerdictReached
 from loopwright.service.bus import Bus
+from loopwright.service.gate import Gate
 from loopwright.service.logs import Redactor
-from loopwright.service.metrics import CoordinatorMetrics, Metrics, WorkerMetrics
+from loopwright.service.metrics import BreakerMetrics, CoordinatorMetrics, Metrics, WorkerMetrics
 from loopwright.service.settings import ServiceSettings
 from loopwright.service.step import Performed, Request
 from loopwright.service.tracing import Tracing
@@ -29,6 +31,8 @@ from loopwright.tools import Action
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
+from loopwright_coordinator.dependencies import Dependencies
+from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
 
 KINDS: dict[subjects.Role, Any] = {
@@ -91,6 +95,7 @@ class Line:
     def __post_init__(self) -> None:
         self.metrics = Metrics()
         self.counters = CoordinatorMetrics(self.metrics.registry)
+        self.breakers = BreakerMetrics(self.metrics.registry)
 
     def built(self) -> Coordinator:
         """A coordinator that does not run yet."""
@@ -104,6 +109,8 @@ class Line:
             self.counters,
             Admission(log, tracing),
             Controls(self.bus),
+            Dependencies(Gate(self.bus.nc), log, self.breakers),
+            Kin(log, tracing),
         )
 
     def coordinator(self, coordinator: Coordinator | None = None) -> None:
@@ -151,6 +158,9 @@ class Line:
         return await self._ask(
             subjects.control(loop), b'{"kind": "cancel", "id": "cancel-01", "reason": "enough"}'
         )
+
+    async def say(self, loop: str, word: Control) -> dict[str, Any]:
+        return await self._ask(subjects.control(loop), word.model_dump_json().encode())
 
     async def _ask(self, subject: str, body: bytes) -> dict[str, Any]:
         inbox = self.bus.nc.new_inbox()

@@ -79,16 +79,20 @@ def _pulls(stream: str, durable: str) -> str:
     )
 
 
-def _worker(role: str) -> str:
+def _worker(role: str, *calls: str) -> str:
     return (
+        f"{' '.join(f'breaker.{kind}.x' for kind in calls)} $JS.API.STREAM.MSG.GET.BREAKERS "
         f"{OBJECTS} {_pulls('LOOPS', role)} result.{role}.x claim.{role}.x.1.1 dead.loops "
         "$JS.API.STREAM.MSG.GET.CLAIMS $JS.API.DIRECT.GET.LOOPS.loop.x.loop_admitted"
     )
 
 
 def _person(tenants: str) -> str:
+    names = tenants.split()
+    memory = [f"query.{what}.{name}" for what in ("recall", "memory", "forget") for name in names]
     return (
-        f"{OBJECTS} {' '.join(f'goal.submitted.{name}' for name in tenants.split())} control.x "
+        f"{' '.join(memory)} "
+        f"{OBJECTS} {' '.join(f'goal.submitted.{name}' for name in names)} control.x "
         "query.loop query.loops query.heads $JS.API.STREAM.INFO.LOOPS "
         "$JS.API.STREAM.MSG.GET.LOOPS $JS.API.DIRECT.GET.LOOPS"
     )
@@ -98,7 +102,10 @@ ALLOWED: dict[str, str] = {
     "coordinator": (
         f"{OBJECTS} {' '.join(f'loop.x.{kind}' for kind in KINDS)} claim.planner.x.1.1 "
         "claim.executor.x.1.1 claim.verifier.x.1.1 claim.sweep.1 timer.at.x.y stop.x "
-        "dead.goals dead.control dead.results dead.timers "
+        "dead.goals dead.control dead.results dead.timers dead.breakers dead.loops "
+        "breaker.llm.x breaker.tool.x breaker.mcp.x $JS.API.STREAM.MSG.GET.BREAKERS "
+        f"$JS.API.STREAM.INFO.BREAKERS {_pulls('BREAKERS', 'coordinator')} "
+        f"{_pulls('LOOPS', 'family')} "
         "_INBOX_operator.x _INBOX_tenant-acme.x _INBOX_tenant-other.x "
         "$JS.API.STREAM.MSG.GET.LOOPS $JS.API.DIRECT.GET.LOOPS $JS.API.STREAM.MSG.GET.CLAIMS "
         "$JS.API.STREAM.INFO.LOOPS $JS.API.STREAM.INFO.GOALS $JS.API.STREAM.INFO.CONTROL "
@@ -108,10 +115,14 @@ ALLOWED: dict[str, str] = {
         f"{_pulls('CONTROL', 'coordinator')} {_pulls('RESULTS', 'coordinator')} "
         f"{_pulls('TIMERS', 'coordinator')}"
     ),
-    "planner": _worker("planner"),
-    "executor": f"{_worker('executor')} effect.x.1.1 $JS.API.STREAM.MSG.GET.EFFECTS",
-    "verifier": _worker("verifier"),
+    "planner": (
+        f"{_worker('planner', 'llm')} query.recall.acme query.recall.other query.recall.default"
+    ),
+    "executor": f"{_worker('executor', 'tool', 'mcp')} effect.x.1.1 $JS.API.STREAM.MSG.GET.EFFECTS",
+    "verifier": _worker("verifier", "llm"),
     "state": (
+        f"{_pulls('LOOPS', 'learner')} memory.x.y $JS.API.STREAM.MSG.GET.MEMORY "
+        "$JS.API.DIRECT.GET.MEMORY $JS.API.STREAM.INFO.MEMORY "
         f"{OBJECTS} {_pulls('LOOPS', 'notifier')} {_pulls('NOTIFY', 'notifier')} notify.x.y "
         "dead.loops dead.notify $JS.API.STREAM.INFO.LOOPS $JS.API.STREAM.MSG.GET.LOOPS "
         "$JS.API.DIRECT.GET.LOOPS"
@@ -119,7 +130,8 @@ ALLOWED: dict[str, str] = {
     "tenant-acme": _person("acme"),
     "operator": (
         f"{_person('acme other default')} $JS.API.STREAM.INFO.DEAD $JS.API.STREAM.MSG.GET.DEAD "
-        "$JS.API.STREAM.MSG.DELETE.DEAD"
+        "$JS.API.STREAM.MSG.DELETE.DEAD breaker.llm.x breaker.tool.x breaker.mcp.x "
+        "$JS.API.STREAM.MSG.GET.BREAKERS $JS.API.STREAM.INFO.BREAKERS"
     ),
 }
 HEARD: dict[str, str] = {
@@ -127,7 +139,7 @@ HEARD: dict[str, str] = {
     "planner": "stop.*",
     "executor": "stop.*",
     "verifier": "stop.*",
-    "state": "query.loop query.loops query.heads",
+    "state": "query.loop query.loops query.heads query.recall.* query.memory.* query.forget.*",
     "tenant-acme": "loop.> _INBOX.>",
     "operator": "loop.> _INBOX.>",
 }
@@ -154,7 +166,10 @@ def universe() -> set[str]:
     for role in subjects.ROLES:
         found |= {f"result.{role}.x", f"claim.{role}.x.1.1"}
         found.add(f"$JS.API.DIRECT.GET.CLAIMS.claim.{role}.x.1.1")
-    found |= {f"goal.submitted.{tenant}" for tenant in (*TENANTS, "default")}
+    for tenant in (*TENANTS, "default"):
+        found.add(f"goal.submitted.{tenant}")
+        found |= {f"query.{what}.{tenant}" for what in ("recall", "memory", "forget")}
+    found |= {f"breaker.{kind}.x" for kind in ("llm", "tool", "mcp")}
     found |= {f"{inbox(name)}.x" for name in (*ALLOWED, ADMIN, "tenant-other")}
     return found | {
         "control.x",
@@ -172,6 +187,7 @@ def universe() -> set[str]:
         "$SYS.REQ.ACCOUNT.CORE.CONNZ",
         "another",
         "effect.x.1.1",
+        "memory.x.y",
     }
 
 
@@ -214,6 +230,7 @@ async def test_an_identity_may_hear_what_is_agreed_and_nothing_else(
 ) -> None:
     nc, refused = await here.connect(identity)
     tried = {"loop.>", "stop.*", "query.loop", "query.loops", "query.heads", "_INBOX.>", ">"}
+    tried |= {"query.recall.*", "query.memory.*", "query.forget.*", "breaker.>", "memory.>"}
     tried |= {"goal.>", "control.>", "result.>", "claim.>", "timer.>", "$JS.>", "$O.>", "$SYS.>"}
     tried |= {f"{inbox(name)}.>" for name in ALLOWED}
     for subject in tried:

@@ -10,9 +10,10 @@ import pytest
 from line import Line, dead_letters, kinds
 from loopwright import subjects
 from loopwright.audit import Entry, audit
+from loopwright.breakers import Breakers
 from loopwright.client import Client
 from loopwright.errors import BusUnavailableError
-from loopwright.events import PlanRequested
+from loopwright.events import LoopHeld, PlanRequested
 from loopwright.ids import new_loop_id
 from loopwright.plan import Plan
 from loopwright.results import PlanProposed
@@ -45,6 +46,24 @@ async def test_three_coordinators_and_doubled_workers_settle_each_step_once(line
         loop = (await line.events(goal))[-1].subject
         assert (await line.loop(loop)).reason == "iterations"
     assert len(line.script.calls) == 10 * 9
+
+
+async def test_a_loop_whose_model_is_down_waits_and_goes_on_when_its_breaker_closes(
+    line: Line,
+) -> None:
+    line.coordinator()
+    line.coordinator()
+    await line.work()
+    breakers, name = Breakers(line.bus.nc), "llm:test-model"
+    await breakers.open(name, "maintenance")
+    loop = await line.start(model_goal())
+    held = (await line.events(loop, "loop_held"))[-1].data
+    assert isinstance(held, LoopHeld)
+    assert (held.hold, held.dependency) == ("backing_off", name)
+    assert line.script.calls == []
+    await breakers.close(name)
+    assert kinds(await line.events(loop))[-1] == "loop_ended"
+    assert (await line.loop(loop)).ended == "achieved"
 
 
 async def test_the_same_id_twice_is_one_loop(line: Line) -> None:

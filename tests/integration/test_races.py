@@ -73,7 +73,7 @@ async def test_a_step_is_stopped_at_its_deadline(line: Line) -> None:
     await asyncio.wait_for(stopped.wait(), 60)
 
 
-def broken(_loop: Loop, received: Input, _now: datetime, _nonce: str) -> Decision:
+def broken(_loop: Loop, received: Input, _now: datetime, _nonce: str, down: object) -> Decision:
     raise ZeroDivisionError(f"on {type(received).__name__}")
 
 

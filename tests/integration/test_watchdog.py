@@ -14,14 +14,17 @@ from loopwright.listing import admitted_loops, open_loops, subjects_of
 from loopwright.loop import Loop
 from loopwright.objects import Objects
 from loopwright.service.bus import Bus
-from loopwright.service.metrics import CoordinatorMetrics, Metrics, WatchdogMetrics
+from loopwright.service.gate import Gate
+from loopwright.service.metrics import BreakerMetrics, CoordinatorMetrics, Metrics, WatchdogMetrics
 from loopwright.service.settings import ServiceSettings
 from loopwright.service.tracing import Tracing
 from loopwright.testing import LOOP_ID, playbook_goal
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
+from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.inputs import Begin
+from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
 from loopwright_coordinator.watchdog import Watchdog
 
@@ -46,6 +49,8 @@ def watchdog(
         CoordinatorMetrics(metrics.registry),
         Admission(log, tracing),
         Controls(bus),
+        Dependencies(Gate(bus.nc), log, BreakerMetrics(metrics.registry)),
+        Kin(log, tracing),
     )
     return Watchdog(
         bus, log, coordinator.settle, WatchdogMetrics(registry), "one", watch_s=0.1, sweep_s=3600

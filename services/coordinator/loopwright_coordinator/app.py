@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -19,7 +19,9 @@ from nats.aio.msg import Msg
 from opentelemetry.trace import Span
 
 from loopwright import subjects
+from loopwright.breaker import Refuse
 from loopwright.chain import decode_result
+from loopwright.control import Cancel
 from loopwright.errors import ConflictError, UnreadableError
 from loopwright.events import LoopEnded
 from loopwright.loop import Loop
@@ -28,23 +30,28 @@ from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
 from loopwright.service.intake import Intake
 from loopwright.service.metrics import CoordinatorMetrics, Metrics
-from loopwright.service.streams import COORDINATOR, INTAKE
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE
 from loopwright.service.tracing import Tracing, trace_id, traceparent
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.control import Controls
 from loopwright_coordinator.core import decide, quarantined
+from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.grants import token_digest
 from loopwright_coordinator.inputs import (
     Append,
     Arm,
+    Begin,
+    ControlArrived,
     Decision,
     Ignore,
     Input,
+    Recovered,
     ResultArrived,
     TakeClaim,
     Timer,
     Woken,
 )
+from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
 
 log = structlog.get_logger()
@@ -61,10 +68,12 @@ class Coordinator:
     counters: CoordinatorMetrics
     admission: Admission
     controls: Controls
-    decide: Callable[[Loop, Input, datetime, str], Decision] = decide
+    dependencies: Dependencies
+    kin: Kin
+    decide: Callable[[Loop, Input, datetime, str, Mapping[str, Refuse]], Decision] = decide
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume the four streams of input until stopped."""
+        """Consume the four streams of input, and the log for families, until stopped."""
         handlers: dict[str, Callable[[Msg], Awaitable[None]]] = {
             subjects.GOALS: self.on_goal,
             subjects.CONTROL: self.on_control,
@@ -75,6 +84,12 @@ class Coordinator:
             for stream in INTAKE:
                 intake = Intake(self.bus, stream, COORDINATOR, handlers[stream], self.metrics)
                 group.create_task(intake.run(stop))
+            changes = Intake(
+                self.bus, subjects.BREAKERS, COORDINATOR, self.on_breaker, self.metrics
+            )
+            group.create_task(changes.run(stop))
+            family = Intake(self.bus, subjects.LOOPS, FAMILY, self.on_event, self.metrics)
+            group.create_task(family.run(stop))
 
     async def on_goal(self, message: Msg) -> None:
         """Admit a goal, or say everything that is wrong with it."""
@@ -101,6 +116,17 @@ class Coordinator:
         if await self.settle(loop_id, Woken()) is None:
             raise UnreadableError(f"loop {loop_id}: there is no such loop")
 
+    async def on_breaker(self, message: Msg) -> None:
+        """A breaker has changed; where it has closed, those who wait for it go on."""
+        dependency = self.dependencies.changed(message.data)
+        if dependency is not None:
+            async for loop_id in self.dependencies.waiting(dependency):
+                await self.settle(loop_id, Recovered(dependency))
+
+    async def on_event(self, message: Msg) -> None:
+        """Do what one loop's event means to its parent or its children."""
+        await self.kin.handle(message, self.settle)
+
     async def settle(
         self, loop_id: str, received: Input, *, at_least: int | None = None
     ) -> tuple[Loop, Decision] | None:
@@ -117,6 +143,8 @@ class Coordinator:
                 loop = await self.log.load(loop_id, at_least=at_least)
             if loop is None:
                 return None
+            if isinstance(received, Begin) and await self._orphaned(loop):
+                received = ControlArrived(Cancel(id=f"{loop.id}-orphan", reason="its parent ended"))
             try:
                 loop, decision = await self._decide(loop, received)
             except ConflictError:
@@ -126,9 +154,20 @@ class Coordinator:
                 received = Woken(claim_won=await self._take_claim(loop, decision))
                 continue
             self._count(received, decision, began)
-            return loop, decision
+            back = await self.dependencies.after(decision)
+            if back is None:
+                return loop, decision
+            received = Recovered(back)
+
+    async def _orphaned(self, loop: Loop) -> bool:
+        """Whether a loop must not begin: the one that started it has ended."""
+        if loop.parent is None:
+            return False
+        parent = await self.log.load_tip(loop.parent.loop)
+        return parent is not None and parent.ended is not None
 
     async def _decide(self, loop: Loop, received: Input) -> tuple[Loop, Decision]:
+        down = await self.dependencies.down(loop.goal)
         now, nonce = datetime.now(UTC), secrets.token_hex(16)
         attributes: dict[str, str | int | float] = {
             "loopwright.loop": loop.id,
@@ -140,7 +179,7 @@ class Coordinator:
             ),
             self.tracing.span("coordinator", loop.traceparent, attributes) as span,
         ):
-            decision = self._decision(loop, received, now, nonce)
+            decision = self._decision(loop, received, now, nonce, down)
             span.set_attribute("loopwright.input", type(received).__name__)
             match decision:
                 case Append():
@@ -153,10 +192,17 @@ class Coordinator:
                     pass
             return loop, decision
 
-    def _decision(self, loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
+    def _decision(
+        self,
+        loop: Loop,
+        received: Input,
+        now: datetime,
+        nonce: str,
+        down: Mapping[str, Refuse],
+    ) -> Decision:
         """What is decided; past its deadline a loop ends even if the decision fails every time."""
         try:
-            return self.decide(loop, received, now, nonce)
+            return self.decide(loop, received, now, nonce, down)
         except Exception as error:
             if loop.ended is not None or now < loop.deadline:
                 raise
@@ -175,6 +221,7 @@ class Coordinator:
             token=decision.token,
             traceparent=traceparent(span),
         )
+        await self.dependencies.released(loop, decision.data)
         if decision.stop:
             await self.bus.nc.publish(subjects.stop(loop.id), b"")
         log.info("appended", kind=decision.data.kind, n=after.n, seq=after.tip)

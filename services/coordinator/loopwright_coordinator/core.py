@@ -9,9 +9,11 @@ part of its input, so the same arguments always give the same decision. What cam
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from loopwright.breaker import Refuse
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import LateResultRecorded
 from loopwright.fold.settlements import settle
@@ -19,28 +21,34 @@ from loopwright.goal import OpenAI
 from loopwright.loop import Loop
 from loopwright.results import WorkerLost
 from loopwright_coordinator.accepting import accept
+from loopwright_coordinator.breakers import UP
 from loopwright_coordinator.exits import Exit, end, exhausted, expired, out_of_budget, overdue
 from loopwright_coordinator.failures import after_failure, failed
+from loopwright_coordinator.families import child_ended
 from loopwright_coordinator.grants import settle_unheard
 from loopwright_coordinator.inputs import (
     Append,
     Arm,
     Begin,
+    ChildEnded,
     ControlArrived,
     Decision,
     Ignore,
     Input,
+    Recovered,
     ResultArrived,
     TakeClaim,
     Woken,
 )
 from loopwright_coordinator.people import heed
-from loopwright_coordinator.seal import next_look, sealed
-from loopwright_coordinator.steps import plan_step, same_step
+from loopwright_coordinator.seal import UNTIMED, next_look, sealed
+from loopwright_coordinator.steps import same_step
 
 
-def decide(loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
-    """What one input means to one loop."""
+def decide(
+    loop: Loop, received: Input, now: datetime, nonce: str, down: Mapping[str, Refuse] = UP
+) -> Decision:
+    """What one input means to one loop; `down` are the dependencies whose breakers are open."""
     if loop.ended is not None:
         done = isinstance(received, ControlArrived) and received.control.id in loop.controls
         return Ignore(f"the loop has ended: {loop.ended}", done=done)
@@ -51,9 +59,13 @@ def decide(loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
             decision, control = _result(loop, received, now, nonce), None
         case ControlArrived(control=control):
             decision = heed(loop, control, now, nonce)
+        case ChildEnded():
+            decision, control = child_ended(loop, received, now, nonce), None
         case Woken():
             decision, control = _woken(loop, received, now, nonce), None
-    return sealed(loop, decision, now, control)
+        case Recovered():
+            decision, control = _recovered(loop, received, now, nonce), None
+    return sealed(loop, decision, now, control, down)
 
 
 def quarantined(loop: Loop, now: datetime, why: str) -> Append:
@@ -72,7 +84,7 @@ def _begin(loop: Loop, received: Begin, now: datetime, nonce: str) -> Decision:
     over = exhausted(loop, now)
     if over is not None:
         return Append(out_of_budget(loop, now, over))
-    return plan_step(loop, None, now, nonce, attempt=1)
+    return same_step(loop, None, now, nonce)
 
 
 def _refused(loop: Loop, received: Begin) -> Exit | None:
@@ -101,11 +113,19 @@ def _woken(loop: Loop, received: Woken, now: datetime, nonce: str) -> Decision:
         return Append(end(after, now, overdue(loop), settles=settles), stop=True)
     if missed:
         return _missed(loop, claim_won=bool(received.claim_won), now=now, nonce=nonce)
-    if loop.held is not None and loop.held.kind != "paused" and now >= loop.held.until:
+    if loop.held is not None and loop.held.kind not in UNTIMED and now >= loop.held.until:
         if loop.held.kind == "backing_off":
             return same_step(loop, None, now, nonce)
         return Append(end(loop, now, expired(loop)))
     return Arm(next_look(loop))
+
+
+def _recovered(loop: Loop, received: Recovered, now: datetime, nonce: str) -> Decision:
+    if loop.held is None or loop.held.dependency != received.dependency:
+        return Ignore(f"the loop does not wait for {received.dependency}")
+    if now >= loop.deadline:
+        return _woken(loop, Woken(), now, nonce)
+    return same_step(loop, None, now, nonce)
 
 
 def _missed(loop: Loop, *, claim_won: bool, now: datetime, nonce: str) -> Append:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from loopwright.control import Control
 from loopwright.events import EventData, Grant
+from loopwright.family import ChildEnd
 from loopwright.results import Result
 
 
@@ -41,7 +42,21 @@ class Woken:
     claim_won: bool | None = None
 
 
-Input = Begin | ResultArrived | ControlArrived | Woken
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The breaker of a dependency has closed: whoever waits for it may go on."""
+
+    dependency: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """A loop that this one started has ended."""
+
+    end: ChildEnd
+
+
+Input = Begin | ResultArrived | ControlArrived | Woken | Recovered | ChildEnded
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,14 @@ import nats.js.errors
 import structlog
 
 from loopwright import subjects
+from loopwright.breakers import Breakers
 from loopwright.errors import BusUnavailableError, LoopwrightError
 from loopwright.listing import open_loops, subjects_of
 from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
 from loopwright.service.intake import pause
-from loopwright.service.metrics import WatchdogMetrics
-from loopwright.service.streams import COORDINATOR, INTAKE
+from loopwright.service.metrics import BREAKER_LEVELS, WatchdogMetrics
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE
 from loopwright_coordinator.admission import Settle
 from loopwright_coordinator.inputs import Begin, Woken
 from loopwright_coordinator.log import Log
@@ -77,8 +78,11 @@ class Watchdog:
                 log.warning("messages that no consumer will deliver", stream=stream, count=stuck)
         for role in subjects.ROLES:
             await self._consumer(subjects.LOOPS, role)
+        await self._consumer(subjects.LOOPS, FAMILY)
         dead = await self.bus.js.stream_info(subjects.DEAD)
         self.metrics.dead.set(dead.state.messages)
+        for breaker in await Breakers(self.bus.nc).ls():
+            self.metrics.breaker.labels(breaker.dependency).set(BREAKER_LEVELS[breaker.state])
 
     async def _consumer(self, stream: str, name: str) -> tuple[int, int]:
         info = await self.bus.js.consumer_info(stream, name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from loopwright.events import PlanRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
+from loopwright.service.gate import Gate
 from loopwright.service.llm.client import Llm
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import Sandbox, choose
 from loopwright.service.settings import load
 from loopwright.workspace import Workspaces
 from loopwright_planner.command import Programs
+from loopwright_planner.recall import StateRecall
 from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.step import PlanStep
 
@@ -25,7 +27,11 @@ def main() -> None:
     async def make_step(parts: Process, objects: Objects) -> PlanStep:
         workspaces = Workspaces(settings.cache_dir / "planner", objects)
         programs = Programs(workspaces, sandbox, parts.redactor)
-        return PlanStep(workspaces, Llm(settings), settings.llm_timeout_s, programs)
+        gate = Gate(parts.bus.nc)
+        recall = StateRecall(parts.bus.nc)
+        return PlanStep(
+            workspaces, Llm(settings), settings.llm_timeout_s, programs, recall, gate=gate
+        )
 
     run_role("planner", PlanRequested, settings, make_step)
 

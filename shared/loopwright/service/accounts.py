@@ -79,9 +79,17 @@ def accounts(logins: Iterable[Login], tenants: Sequence[str] = ()) -> dict[str, 
 def _provider(subject: str, guests: Mapping[str, Access]) -> str:
     """The account whose identity answers a request: the streams' unless somebody says so."""
     for name, allowed in guests.items():
-        if subject in allowed.answers:
+        if any(_covers(pattern, subject) for pattern in allowed.answers):
             return account(name)
     return CORE
+
+
+def _covers(pattern: str, subject: str) -> bool:
+    """Whether a subject, or every subject of a narrower pattern, is one of this pattern's."""
+    one, other = pattern.split("."), subject.split(".")
+    return len(one) == len(other) and all(
+        token in ("*", got) for token, got in zip(one, other, strict=True)
+    )
 
 
 def _imports(identity: str, guests: Mapping[str, Access]) -> list[Json]:

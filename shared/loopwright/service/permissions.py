@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loopwright import subjects
-from loopwright.service.streams import COORDINATOR, INTAKE, NOTIFIER
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, LEARNER, NOTIFIER
 from loopwright.subjects import ROLES, Role
 
 STATE = "state"
@@ -23,6 +23,12 @@ ADMIN = "admin"
 TENANT = "tenant-"
 SERVICES: tuple[str, ...] = (COORDINATOR, *ROLES, STATE)
 
+#: The kinds of dependencies that a role calls, and reports on.
+CALLS: dict[Role, tuple[str, ...]] = {
+    "planner": ("llm",),
+    "executor": ("tool", "mcp"),
+    "verifier": ("llm",),
+}
 _API = "$JS.API"
 _OBJECTS = f"OBJ_{subjects.OBJECTS}"
 
@@ -112,10 +118,12 @@ def _coordinator(tenants: Sequence[str]) -> Access:
         *(f"{inbox(name)}.>" for name in users(tenants)),
     )
     found += _reads(subjects.LOOPS) + _looks_up(subjects.CLAIMS) + _keeps_objects()
-    for stream in (*INTAKE, subjects.LOOPS, subjects.DEAD):
+    found += _sends("breaker.>", subjects.dead(subjects.BREAKERS)) + _looks_up(subjects.BREAKERS)
+    for stream in (*INTAKE, subjects.LOOPS, subjects.DEAD, subjects.BREAKERS):
         found += _measures(stream)
-    for stream in INTAKE:
+    for stream in (*INTAKE, subjects.BREAKERS):
         found += _consumes(stream, COORDINATOR)
+    found += _consumes(subjects.LOOPS, FAMILY) + _sends(subjects.dead(subjects.LOOPS))
     return found + _sends(*(f"{_API}.CONSUMER.INFO.{subjects.LOOPS}.{role}" for role in ROLES))
 
 
@@ -129,12 +137,15 @@ def _worker(role: Role) -> Access:
         + _sends(
             goals,
             f"claim.{role}.*.*.*",
+            *(subjects.breaker(kind, "*") for kind in CALLS[role]),
             subjects.result(role, "*"),
             subjects.dead(subjects.LOOPS),
         )
         + _looks_up(subjects.CLAIMS)
+        + _looks_up(subjects.BREAKERS)
         + _keeps_objects()
         + Access(hears=(subjects.stop("*"),))
+        + (_sends(subjects.recall("*")) if role == "planner" else Access())
     )
 
 
@@ -144,13 +155,26 @@ def _state() -> Access:
         + _measures(subjects.LOOPS)
         + _consumes(subjects.LOOPS, NOTIFIER)
         + _consumes(subjects.NOTIFY, NOTIFIER)
+        + _consumes(subjects.LOOPS, LEARNER)
+        + _reads(subjects.MEMORY)
+        + _measures(subjects.MEMORY)
         + _keeps_objects()
         + _sends(
+            subjects.memory("*", "*"),
             subjects.notification("*", "*"),
             subjects.dead(subjects.LOOPS),
             subjects.dead(subjects.NOTIFY),
         )
-        + Access(answers=(subjects.QUERY_LOOP, subjects.QUERY_LOOPS, subjects.QUERY_HEADS))
+        + Access(
+            answers=(
+                subjects.QUERY_LOOP,
+                subjects.QUERY_LOOPS,
+                subjects.QUERY_HEADS,
+                subjects.recall("*"),
+                subjects.memories("*"),
+                subjects.forget("*"),
+            ),
+        )
     )
 
 
@@ -163,6 +187,9 @@ def _user(tenant: str) -> Access:
             subjects.QUERY_LOOP,
             subjects.QUERY_LOOPS,
             subjects.QUERY_HEADS,
+            subjects.recall(tenant),
+            subjects.memories(tenant),
+            subjects.forget(tenant),
         )
         + _reads(subjects.LOOPS)
         + _measures(subjects.LOOPS)
@@ -172,12 +199,14 @@ def _user(tenant: str) -> Access:
 
 
 def _operator() -> Access:
-    """Who runs the installation: any tenant, and the dead letters."""
+    """Who runs the installation: any tenant, the dead letters, the breakers."""
     return (
         _user("*")
         + _looks_up(subjects.DEAD)
         + _measures(subjects.DEAD)
-        + _sends(f"{_API}.STREAM.MSG.DELETE.{subjects.DEAD}")
+        + _sends(f"{_API}.STREAM.MSG.DELETE.{subjects.DEAD}", "breaker.>")
+        + _looks_up(subjects.BREAKERS)
+        + _measures(subjects.BREAKERS)
     )
 
 

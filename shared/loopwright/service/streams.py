@@ -39,6 +39,9 @@ EFFECTS_DAYS = 400
 #: So many deliveries may be unacknowledged; the server's default of 1,000 stalls a busy consumer.
 MAX_ACK_PENDING = 20_000
 
+#: Changes of a shared record that are kept.
+RECORD_HISTORY = 64
+
 #: The coordinator's intake: stream → what it filters.
 INTAKE: dict[str, str] = {
     subjects.GOALS: "goal.submitted.*",
@@ -48,6 +51,11 @@ INTAKE: dict[str, str] = {
 }
 COORDINATOR = "coordinator"
 NOTIFIER = "notifier"
+LEARNER = "learner"
+#: The coordinator's consumer of the log: what a loop's event means to its parent or children.
+FAMILY = "family"
+#: The events that may mean something to them.
+KIN = ("loop_held", "loop_controlled", "loop_ended")
 #: The events that may be news to people; warnings come with the first of them.
 NEWS = ("plan_requested", "loop_held", "loop_controlled", "loop_ended")
 #: One delivery of a notification, redirects and a slow receiver included, in seconds.
@@ -102,12 +110,22 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         max_bytes=1024**3,
         allow_direct=True,
     )
+    breakers = _records(subjects.BREAKERS, "breaker.>")
+    memory = StreamConfig(
+        name=subjects.MEMORY,
+        subjects=["memory.*.*"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,  # the one before on the same subject: what is forgotten goes
+        max_msgs_per_subject=1,
+        allow_direct=True,
+    )
+    learner = _consumer(LEARNER, subjects.loop_event("*", "loop_ended"), settings)
     notify = _queue(subjects.NOTIFY, "notify.*.*")
     notifier = _consumer(NOTIFIER, "notify.*.*", settings)
     notifier.ack_wait = DELIVERY_S
     requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
-        Declared(loops, (*requests, _told(settings))),
+        Declared(loops, (*requests, _told(settings), _family(settings), learner)),
         Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
@@ -116,6 +134,8 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         Declared(timers, (_intake(subjects.TIMERS, settings),)),
         Declared(dead),
         Declared(notify, (notifier,)),
+        Declared(breakers, (_changes(settings, "breaker.>"),)),
+        Declared(memory),
     )
     for item in declared:
         item.stream.storage = StorageType.FILE
@@ -131,6 +151,33 @@ def _told(settings: ServiceSettings) -> ConsumerConfig:
     told.filter_subjects = [f"loop.*.{kind}" for kind in NEWS]
     told.deliver_policy = DeliverPolicy.NEW
     return told
+
+
+def _records(name: str, subject: str) -> StreamConfig:
+    """Records that are changed by compare-and-set; the newest changes of each are kept."""
+    return StreamConfig(
+        name=name,
+        subjects=[subject],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_msgs_per_subject=RECORD_HISTORY,
+        allow_direct=True,
+    )
+
+
+def _changes(settings: ServiceSettings, subject: str) -> ConsumerConfig:
+    """What the coordinators must hear of records from now on."""
+    changes = _consumer(COORDINATOR, subject, settings)
+    changes.deliver_policy = DeliverPolicy.NEW
+    return changes
+
+
+def _family(settings: ServiceSettings) -> ConsumerConfig:
+    """What one loop's event means to another, from the beginning of the log."""
+    family = _consumer(FAMILY, "", settings)
+    family.filter_subject = None
+    family.filter_subjects = [f"loop.*.{kind}" for kind in KIN]
+    return family
 
 
 def _queue(name: str, subject: str) -> StreamConfig:
