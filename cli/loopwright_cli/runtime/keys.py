@@ -44,10 +44,11 @@ class Keys:
         async def work() -> None:
             from loopwright.service.permissions import ADMIN
             from loopwright.service.provision import provision
-            from loopwright.service.settings import ServiceSettings
+            from loopwright.service.settings import ServiceSettings, load
 
             key = self.folder / f"{ADMIN}.nk"
-            await provision(ServiceSettings(nats_url=url, nats_user=ADMIN, nats_nkey_file=key))
+            found = load(ServiceSettings, nats_url=url, nats_user=ADMIN, nats_nkey_file=key)
+            await provision(found)
 
         return work
 
@@ -64,6 +65,8 @@ def fresh_keys(place: Place) -> Keys:
     shutil.rmtree(place.keys, ignore_errors=True)
     made = Credentials(place.keys)
     made.init()
+    for file in (made.accounts_file, made.acl_file):
+        file.unlink()  # they stand in the configuration of the servers
     password = secrets.token_hex(16)
     logins = [login for login in made.logins() if login.identity != DEFAULT_NAME]
     return Keys(
