@@ -71,6 +71,15 @@ class Usage(Wire):
         """Input and output together."""
         return self.input_tokens + self.output_tokens
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_microusd=self.cost_microusd + other.cost_microusd,
+            actions=self.actions + other.actions,
+            estimated=self.estimated or other.estimated,
+        )
+
 
 class Amount(Wire):
     """Tokens, micro-dollars and actions: reserved by a grant, charged by a settlement, or spent."""

@@ -190,6 +190,8 @@ class LoopAdmitted(Transition):
     deadline: datetime
     price: Price | None = None
     """Of the goal's model, fixed for the whole loop."""
+    judge_prices: dict[str, Price] = Field(default_factory=dict)
+    """Of the models that judge, by name, fixed likewise."""
 
 
 class PlanRequested(Transition):
@@ -234,6 +236,10 @@ class VerificationRequested(Transition):
     outcome: Outcome | None = None
     """None where the plan had no actions: the workspace is judged as it is."""
     plan: Plan
+    judge_prices: dict[str, Price] = Field(default_factory=dict)
+    """Of the models that judge, as fixed at admission."""
+    before: Verdict | None = None
+    """The verdict that this very revision got before, if it did."""
     wake_at: datetime | None = None
 
 

@@ -11,12 +11,16 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from loopwright.budget import Budget, Price
-from loopwright.checks import CheckName, TableCheck, TestReportCheck, Verify
+from loopwright.checks import CHECK_KINDS, CheckName, JudgeCheck, Verify
+from loopwright.checks.faults import verify_faults
 from loopwright.errors import Fault, GoalInvalidError
 from loopwright.ids import LoopId
 from loopwright.tools import TOOL_GROUPS, Action, action_faults
 from loopwright.wire import Json, Seconds, Written
 
+#: Models that judge where the goal names none: the first that is not the planner's.
+JUDGE_MODELS = ("gpt-4o", "gpt-4.1-mini")
+_COSTS = "a model costs: set budget.usd, budget.tokens or both"
 _REVISION = re.compile(r"^[0-9a-f]{40}$")
 
 RuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -158,8 +162,30 @@ class Goal(Written):
 
     @property
     def required_checks(self) -> frozenset[str]:
-        """The names that must all pass."""
-        return frozenset(check.name for check in self.verify.checks if check.required)
+        """The names that must all pass by the verifier's evidence; a person's word comes after."""
+        return frozenset(
+            check.name
+            for check in self.verify.checks
+            if check.required and check.kind != "approval"
+        )
+
+    def score(self, passed: frozenset[str]) -> float:
+        """Weight of the checks that passed by the weight of all that the verifier decides."""
+        decided = [check for check in self.verify.checks if check.kind != "approval"]
+        won = sum(check.weight for check in decided if check.name in passed)
+        return won / sum(check.weight for check in decided)
+
+    @property
+    def judges(self) -> tuple[JudgeCheck, ...]:
+        """The checks that a model decides."""
+        return tuple(check for check in self.verify.checks if isinstance(check, JudgeCheck))
+
+    def judge_model(self, check: JudgeCheck) -> str:
+        """The model that judges: the check's own, else one that is not the planner's."""
+        if check.model is not None:
+            return check.model
+        own = self.planner.model if isinstance(self.planner, OpenAI) else None
+        return next(model for model in JUDGE_MODELS if model != own)
 
 
 def digest_of(value: Json) -> str:
@@ -195,7 +221,8 @@ def goal_faults(goal: Goal) -> list[Fault]:
         *_duplicates("verify.checks", goal.check_names),
         *_workspace_faults(goal.workspace),
         *_tool_faults(goal),
-        *_verify_faults(goal),
+        *verify_faults(goal.verify),
+        *_judge_faults(goal),
         *_planner_faults(goal),
     ]
 
@@ -214,19 +241,7 @@ def _fault(item: Json) -> Fault:
     return Fault(path=path, message=message)
 
 
-_TAGS = frozenset(
-    {
-        "playbook",
-        "openai",
-        "test_report",
-        "command",
-        "file",
-        "regex",
-        "json_schema",
-        "table",
-        "unchanged",
-    }
-)
+_TAGS = CHECK_KINDS | {"playbook", "openai"}
 
 
 def _duplicates(path: str, names: Iterable[str]) -> list[Fault]:
@@ -276,19 +291,18 @@ def _tool_faults(goal: Goal) -> list[Fault]:
     ]
 
 
-def _verify_faults(goal: Goal) -> list[Fault]:
+def _judge_faults(goal: Goal) -> list[Fault]:
     faults = []
-    if not goal.required_checks:
-        message = "no check is required, so nothing would have to be true; require at least one"
-        faults.append(Fault(path="verify.checks", message=message))
+    own = goal.planner.model if isinstance(goal.planner, OpenAI) else None
     for index, check in enumerate(goal.verify.checks):
-        where = f"verify.checks[{index}]"
-        if isinstance(check, TableCheck) and check.equals and goal.verify.held_out is None:
-            message = "a reference needs `verify.held_out`, the folder that holds it"
-            faults.append(Fault(path=f"{where}.equals.reference", message=message))
-        if isinstance(check, TestReportCheck) and not check.run and not check.paths:
-            message = "give `paths` for pytest, or `run`, a command that writes a JUnit report"
-            faults.append(Fault(path=where, message=message))
+        if not isinstance(check, JudgeCheck) or check.model is None:
+            continue
+        if check.model == own and not check.same_model:
+            message = "the planner's own model; name another, or set `same_model: true`"
+            faults.append(Fault(path=f"verify.checks[{index}].model", message=message))
+    costs_by_judges = own is None and bool(goal.judges)
+    if costs_by_judges and goal.budget.tokens is None and goal.budget.usd is None:
+        faults.append(Fault(path="budget", message=_COSTS))
     return faults
 
 
@@ -301,8 +315,7 @@ def _planner_faults(goal: Goal) -> list[Fault]:
             ]
         case OpenAI():
             if goal.budget.tokens is None and goal.budget.usd is None:
-                message = "a model costs: set budget.usd, budget.tokens or both"
-                return [Fault(path="budget", message=message)]
+                return [Fault(path="budget", message=_COSTS)]
             return []
 
 

@@ -63,6 +63,14 @@ class Outcome(Wire):
     """The sandbox level that the actions ran under."""
 
 
+class Place(Wire):
+    """Where in the workspace a check's evidence points."""
+
+    path: str
+    line: int
+    message: str = ""
+
+
 class CheckResult(Wire):
     """One check's evidence."""
 
@@ -75,6 +83,12 @@ class CheckResult(Wire):
     """`sha256:…` of what was judged: a file, a report, an output."""
     excerpt: str = ""
     duration_s: float = 0.0
+    value: float | None = None
+    """The number that was measured, where the check measures one."""
+    flaky: bool = False
+    """It was run more than once and did not come out the same."""
+    places: tuple[Place, ...] = ()
+    """Files and lines of the workspace that the evidence names."""
 
 
 class Verdict(Wire):
@@ -87,6 +101,11 @@ class Verdict(Wire):
     restored: tuple[str, ...] = ()
     """Protected paths that differed and were put back before the checks ran."""
     isolation: str = "none"
+    changes: tuple[Change, ...] = ()
+    """The first paths that differ from the goal's workspace."""
+    changed_paths: int = 0
+    reused: bool = False
+    """The revision was judged before, by checks that depend on it alone: that verdict stands."""
 
     @property
     def passed(self) -> frozenset[str]:
