@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from loopwright_cli.commands import control, goals, letters, local, loops
+from loopwright_cli.commands import control, goals, history, letters, local, loops
 
 app = typer.Typer(
     name="loopwright",
@@ -13,7 +13,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (goals.app, loops.app, control.app, local.app):
+for commands in (goals.app, loops.app, history.app, control.app, local.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(letters.app, name="dead-letters")
 

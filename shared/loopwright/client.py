@@ -148,7 +148,7 @@ class Client:
         folder, held_out = goal.workspace.folder, goal.verify.held_out
         if folder is None and held_out is None:
             return goal
-        async with self._workspaces() as workspaces:
+        async with self.workspaces() as workspaces:
             if folder is not None:
                 revision = await _packed(workspaces, goal.id, base, folder, "workspace.folder")
                 workspace = goal.workspace.model_copy(update={"folder": None, "revision": revision})
@@ -161,7 +161,8 @@ class Client:
         return goal
 
     @asynccontextmanager
-    async def _workspaces(self) -> AsyncIterator[Workspaces]:
+    async def workspaces(self) -> AsyncIterator[Workspaces]:
+        """The loops' workspaces, in a cache that goes when the block ends."""
         with TemporaryDirectory(prefix="loopwright-") as root:
             try:
                 store = await self.nc.jetstream().object_store(subjects.OBJECTS)
@@ -285,13 +286,17 @@ class Client:
         that was written anew as a whole, does not show.
         """
         try:
-            entries = [
-                Entry(item.event, item.seq, item.body_digest)
-                async for item in self.events(loop, follow=False)
-            ]
+            entries = await self.entries(loop)
         except LoopwrightError as error:
             return [str(error)]
         return audit(entries, heads)
+
+    async def entries(self, loop: str) -> list[Entry]:
+        """A loop's whole log as it is now; empty where there is none."""
+        return [
+            Entry(item.event, item.seq, item.body_digest)
+            async for item in self.events(loop, follow=False)
+        ]
 
     async def heads(self, loop: str | None = None) -> dict[str, list[Head]]:
         """Where the projections saw the logs end, of one loop or all, and those cut since."""
@@ -333,7 +338,7 @@ class Client:
     @asynccontextmanager
     async def _best(self, loop: str) -> AsyncIterator[tuple[Workspaces, str, str]]:
         state = await self.fold(loop)
-        async with self._workspaces() as workspaces:
+        async with self.workspaces() as workspaces:
             base = state.goal.workspace.revision
             if base is None:
                 base = (await workspaces.create(loop, state.goal.workspace.files or {})).revision

@@ -95,7 +95,7 @@ def forecast(known: Sequence[Spent], so_far: Totals, left: int) -> Forecast | No
 def _still_to_come(known: Sequence[Spent], iterations: int, left: int) -> tuple[int, int]:
     score = known[-1].score
     gained = score / iterations if iterations else 0.0
-    if gained <= 0:
+    if 1 - score >= left * gained:  # also where a score is so small that the quotient overflows
         return left, left
     wanted = max(1, ceil((1 - score) / gained - 1e-9))
     return min(wanted, left), min(ceil(wanted * 1.5), left)

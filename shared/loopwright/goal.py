@@ -15,6 +15,7 @@ from loopwright.checks import CHECK_KINDS, CheckName, JudgeCheck, Verify
 from loopwright.checks.faults import verify_faults
 from loopwright.errors import Fault, GoalInvalidError
 from loopwright.ids import LoopId
+from loopwright.origin import Origin
 from loopwright.tools import TOOL_GROUPS, Action, action_faults
 from loopwright.wire import Json, Seconds, Written
 
@@ -150,6 +151,8 @@ class Goal(Written):
     stuck: Stuck = Stuck()
     notify: tuple[Notify, ...] = Field(default=(), max_length=10)
     limits: Limits = Limits()
+    origin: Origin | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Where a forked loop begins; `loopwright fork` writes it."""
 
     def digest(self) -> str:
         """`sha256:…` of the goal's canonical JSON, its id left out."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from loopwright.budget import Amount
 from loopwright.events import Best, IterationSummary
+from loopwright.fold.state import Loop
 from loopwright.marks import is_poll, mark_of
 from loopwright.plan import Outcome, Verdict
-
-if TYPE_CHECKING:  # the fold calls this module
-    from loopwright.loop import Loop
 
 #: How many iterations the fold remembers, so that a loop's cost does not grow with its length.
 HISTORY = 20

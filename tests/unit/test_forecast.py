@@ -27,6 +27,13 @@ def test_without_progress_everything_that_is_left_is_expected() -> None:
     assert made.iterations == Range(p50=10, p90=10)
 
 
+def test_the_smallest_score_there_is_is_no_sign_of_an_end() -> None:
+    tiny = Spent(tokens=100, cost_microusd=10, seconds=2.0, score=5e-324)
+    made = forecast([tiny] * 3, Totals(3, 300, 30, 6.0), left=9)
+    assert made is not None
+    assert made.iterations == Range(p50=12, p90=12)
+
+
 def test_nothing_is_forecast_from_nothing() -> None:
     assert forecast([], Totals(0, 0, 0, 0.0), left=9) is None
     assert judge_forecasts([], Totals(3, 1, 1, 1.0)) is None

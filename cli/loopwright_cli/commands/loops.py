@@ -77,12 +77,13 @@ def show(loop: LoopArgument, data: DataOption = None, as_json: JsonOption = Fals
         if as_json:
             at.emit(view(state).model_dump(mode="json", exclude_none=True))
         else:
-            _show(state)
+            say_loop(state)
 
     perform(at, work())
 
 
-def _show(state: Loop) -> None:
+def say_loop(state: Loop) -> None:
+    """Print one loop for people."""
     seen = view(state)
     out.print(Text(f"{seen.name}  {seen.loop}  ", style="bold").append(outcome(seen)))
     if seen.detail:

@@ -16,7 +16,9 @@ from loopwright.control import (
     Retry,
 )
 from loopwright.events import LoopControlled, LoopHeld
-from loopwright.loop import Loop, controlled, settle
+from loopwright.fold.settlements import settle
+from loopwright.fold.words import controlled
+from loopwright.loop import Loop
 from loopwright.states import WORKING
 from loopwright_coordinator.exits import Exit, end
 from loopwright_coordinator.grants import settle_unheard

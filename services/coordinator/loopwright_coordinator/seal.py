@@ -17,7 +17,8 @@ from loopwright.events import (
     PlanRequested,
     VerificationRequested,
 )
-from loopwright.loop import Loop, apply, settle
+from loopwright.fold.settlements import settle
+from loopwright.loop import Loop, apply
 from loopwright_coordinator.budgets import warnings_of
 from loopwright_coordinator.exits import Exit, end
 from loopwright_coordinator.grants import settle_unheard

@@ -21,22 +21,33 @@ _WRITING = frozenset({"file.write", "file.edit", "file.delete"})
 MAX_FAULTS = 10
 
 
-def plan_by_rule(playbook: Playbook, verdict: Verdict | None, rule_uses: Mapping[str, int]) -> Plan:
-    """The plan of the first rule that applies and is not used up; StepError if there is none."""
+def plan_by_rule(
+    playbook: Playbook,
+    verdict: Verdict | None,
+    rule_uses: Mapping[str, int],
+    before: tuple[str, ...] = (),
+) -> Plan:
+    """The plan of the first rule that applies and is not used up; StepError if there is none.
+
+    `before` are the checks that did not pass where a forked loop begins.
+    """
     for rule in playbook.rules:
         used = rule_uses.get(rule.name, 0)
-        why = _why(rule, verdict)
+        why = _why(rule, verdict, before)
         if why and used < rule.times:
             nth = f" (use {used + 1} of {rule.times})" if rule.times > 1 else ""
             return Plan(summary=f"{rule.name}{nth}: {why}", actions=rule.do, rule=rule.name)
     raise StepError("no_rule_applies", _no_rule(playbook, verdict, rule_uses))
 
 
-def _why(rule: Rule, verdict: Verdict | None) -> str:
+def _why(rule: Rule, verdict: Verdict | None, before: tuple[str, ...]) -> str:
     """Why a rule applies; empty where it does not."""
-    if verdict is None:
+    if verdict is None and not before:
         return "it is the start" if rule.when.start else ""
-    failing = [name for name in rule.when.failing if name not in verdict.passed]
+    if verdict is None:
+        failing = [name for name in rule.when.failing if name in before]
+    else:
+        failing = [name for name in rule.when.failing if name not in verdict.passed]
     return f"{_listed(failing)} did not pass" if failing else ""
 
 

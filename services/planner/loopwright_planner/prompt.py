@@ -149,6 +149,9 @@ def _blocks(situation: Situation) -> Iterator[tuple[Block, float]]:
         yield Block("The last plan", "", _plan(data.plan)), 0.3
     history = "\n".join(_summary(item) for item in reversed(data.history))
     yield Block("Iterations so far, newest first", "", history), 0.4
+    if (origin := situation.goal.origin) is not None and origin.history:
+        told = "\n".join(reversed(origin.history))
+        yield Block("What was done before this loop was forked, newest first", "", told), 0.3
     listing = "\n".join(f"{size:>9} {json.dumps(path)}" for path, size in situation.view.listing)
     yield Block("Files of the workspace: bytes and path", "", listing or "there are none"), 0.3
     for path, text in situation.view.files:

@@ -52,7 +52,9 @@ class PlanStep:
         data = request.data
         match request.goal.planner:
             case Playbook() as playbook:
-                plan = plan_by_rule(playbook, data.verdict, data.rule_uses)
+                origin = request.goal.origin
+                before = origin.failing if origin else ()
+                plan = plan_by_rule(playbook, data.verdict, data.rule_uses, before)
                 return Performed(PlanProposed(plan=plan))
             case OpenAI() as spec:
                 return await self._ask(request, spec)

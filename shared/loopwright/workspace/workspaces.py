@@ -95,6 +95,12 @@ class Workspaces:
             await self._publish(repository, loop, snapshot)
         return snapshot
 
+    async def adopt(self, loop: str, source: str, revision: str) -> None:
+        """Publish a revision of another loop as one of this loop's, with all it builds on."""
+        async with self._opened(source, revision) as repository:
+            bundle = await repository.bundle(revision, None)
+        await self._objects.put(_name(loop, revision), bundle, meta={"parent": "", "depth": "0"})
+
     async def contents(self, loop: str, revision: str) -> str:
         """Digest of a revision's files: equal for equal contents, whatever led to them."""
         async with self._opened(loop, revision) as repository:

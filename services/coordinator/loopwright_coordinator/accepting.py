@@ -1,0 +1,110 @@
+"""Accepting what came: is the result what its grant asked for, and what follows from it. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from loopwright.errors import ErrorInfo, StepError
+from loopwright.events import Wanted
+from loopwright.fold.settlements import settle
+from loopwright.goal import Playbook
+from loopwright.loop import Loop
+from loopwright.marks import plan_digest
+from loopwright.plan import Outcome, Plan, Verdict
+from loopwright.results import (
+    ExecutionFinished,
+    PlanProposed,
+    Result,
+    StepFailed,
+    VerdictReached,
+    WorkerLost,
+)
+from loopwright.subjects import Role
+from loopwright.tools import action_faults
+from loopwright_coordinator.exits import end, overdue
+from loopwright_coordinator.failures import after_failure, failed
+from loopwright_coordinator.grants import settle_result, settle_unheard
+from loopwright_coordinator.inputs import Append
+from loopwright_coordinator.iterations import ask, next_iteration
+from loopwright_coordinator.steps import execution_step, verification_step
+
+
+def accept(loop: Loop, result: Result, now: datetime, nonce: str) -> Append:
+    """What a result of the open grant leads to; StepError where it cannot be accepted."""
+    body = result.body
+    match body:
+        case PlanProposed():
+            _expect(loop, result, "planner")
+            return _planned(loop, result, body.plan, now, nonce)
+        case ExecutionFinished():
+            _expect(loop, result, "executor")
+            return _executed(loop, result, body.outcome, now, nonce)
+        case VerdictReached():
+            _expect(loop, result, "verifier")
+            return _verified(loop, result, body.verdict, now, nonce)
+        case StepFailed():
+            return failed(loop, result, body.error, now, nonce)
+        case WorkerLost():
+            error = ErrorInfo(kind="worker_lost", message=f"the {loop.step} went silent")
+            settles = settle_unheard(loop, "worker_lost", error, result.worker)
+            return after_failure(loop, settles, error, now, nonce)
+
+
+def _expect(loop: Loop, result: Result, role: Role) -> None:
+    if result.role != role or loop.step != role:
+        raise StepError("internal", f"a {result.role} answered the {loop.step}'s grant")
+
+
+def _planned(loop: Loop, result: Result, plan: Plan, now: datetime, nonce: str) -> Append:
+    _refuse_plan(loop, plan)
+    settles = settle_result(loop, result, None)
+    after = settle(loop, settles, now)
+    if now >= loop.deadline:
+        return Append(end(after, now, overdue(after), settles=settles))
+    if not plan.actions:
+        return verification_step(after, settles, plan, None, now, nonce, attempt=1)
+    if "plan" in loop.goal.approvals:
+        return Append(ask(after, settles, Wanted(kind="plan", of=plan_digest(plan)), now, plan))
+    return execution_step(after, settles, plan, now, nonce, attempt=1)
+
+
+def _refuse_plan(loop: Loop, plan: Plan) -> None:
+    """What the planner should have refused already is refused here again."""
+    for index, action in enumerate(plan.actions):
+        for fault in action_faults(action, loop.goal.tools, f"actions[{index}]"):
+            raise StepError("permission_denied", f"the plan is refused: {fault}")
+    if isinstance(loop.goal.planner, Playbook):
+        times = {rule.name: rule.times for rule in loop.goal.planner.rules}
+        if loop.rule_uses.get(plan.rule or "", 0) >= times.get(plan.rule or "", 0):
+            raise StepError("invalid_output", f"the rule '{plan.rule}' has no uses left")
+
+
+def _executed(loop: Loop, result: Result, outcome: Outcome, now: datetime, nonce: str) -> Append:
+    settles = settle_result(loop, result, None)
+    after = settle(loop, settles, now)
+    if not outcome.succeeded:
+        return next_iteration(after, settles, now, nonce, outcome=outcome)
+    if now >= loop.deadline:
+        return Append(end(after, now, overdue(after), settles=settles))
+    assert loop.plan is not None
+    return verification_step(after, settles, loop.plan, outcome, now, nonce, attempt=1)
+
+
+def _verified(loop: Loop, result: Result, verdict: Verdict, now: datetime, nonce: str) -> Append:
+    verdict = _bound(loop, verdict)
+    settles = settle_result(loop, result, None)
+    after = settle(loop, settles, now)
+    return next_iteration(after, settles, now, nonce, outcome=loop.outcome, verdict=verdict)
+
+
+def _bound(loop: Loop, verdict: Verdict) -> Verdict:
+    """The verdict, if it is about the granted revision and every check; its score recomputed."""
+    if loop.revision is not None and verdict.revision != loop.revision:
+        message = f"the verdict is about {verdict.revision}, {loop.revision} was to be judged"
+        raise StepError("invalid_output", message)
+    if tuple(check.name for check in verdict.checks) != loop.goal.check_names:
+        raise StepError("invalid_output", "the verdict does not hold every check once, in order")
+    passed = verdict.passed
+    checks = loop.goal.verify.checks
+    won = sum(check.weight for check in checks if check.name in passed)
+    return verdict.model_copy(update={"score": won / sum(check.weight for check in checks)})

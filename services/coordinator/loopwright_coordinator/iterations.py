@@ -1,0 +1,75 @@
+"""Between two iterations: achieved, a limit, stuck, a person's word, or round again. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from loopwright.events import LoopHeld, Settlement, Wanted
+from loopwright.iteration import finish_iteration
+from loopwright.loop import Loop
+from loopwright.plan import Outcome, Plan, Verdict
+from loopwright_coordinator import stuck
+from loopwright_coordinator.exits import Exit, end, exhausted, expiry, out_of_budget
+from loopwright_coordinator.inputs import Append
+from loopwright_coordinator.steps import plan_step
+
+
+def next_iteration(
+    after: Loop,
+    settles: Settlement,
+    now: datetime,
+    nonce: str,
+    *,
+    outcome: Outcome | None = None,
+    verdict: Verdict | None = None,
+) -> Append:
+    """Accept the iteration's verdict or failed outcome: achieved, exhausted, or round again."""
+    folded = finish_iteration(after, verdict, outcome, now)
+    execution = outcome if verdict is None else None
+    met = _achieved(after, verdict)
+    if met is not None and verdict is not None:
+        if "result" in after.goal.approvals:
+            wanted = Wanted(kind="result", of=verdict.revision)
+            return Append(ask(folded, settles, wanted, now, None, verdict))
+        return Append(end(folded, now, met, settles=settles, verdict=verdict))
+    over = exhausted(folded, now)
+    if over is not None:
+        return Append(
+            out_of_budget(folded, now, over, settles=settles, verdict=verdict, execution=execution)
+        )
+    found = stuck.answer(folded)
+    if isinstance(found, Exit):
+        ended = end(folded, now, found, settles=settles, verdict=verdict, execution=execution)
+        return Append(ended)
+    return plan_step(folded, settles, now, nonce, attempt=1, notice=found)
+
+
+def _achieved(loop: Loop, verdict: Verdict | None) -> Exit | None:
+    """The one way to `achieved`: the verifier's evidence that every required check passes."""
+    if verdict is None or not loop.goal.required_checks <= verdict.passed:
+        return None
+    detail = f"every required check passes on revision {verdict.revision[:12]}"
+    return Exit("achieved", "verified", detail)
+
+
+def ask(
+    loop: Loop,
+    settles: Settlement,
+    wanted: Wanted,
+    now: datetime,
+    plan: Plan | None,
+    verdict: Verdict | None = None,
+) -> LoopHeld:
+    """Wait for a person's word on a plan or a result."""
+    what = f"the plan {wanted.of}" if wanted.kind == "plan" else f"the result {wanted.of[:12]}"
+    detail = f"{what} waits for approval; answer with: loopwright approve {loop.id} (or reject)"
+    return LoopHeld(
+        settles=settles,
+        hold="awaiting_approval",
+        until=expiry(loop, now),
+        reason="hold_expired",
+        detail=detail,
+        wanted=wanted,
+        plan=plan,
+        verdict=verdict,
+    )

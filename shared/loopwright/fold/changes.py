@@ -1,0 +1,123 @@
+"""The fields that each kind of event sets by itself: its state, its grant, its hold. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypedDict
+
+from loopwright.budget import Amount
+from loopwright.errors import UnreadableError
+from loopwright.events import (
+    EventData,
+    ExecutionRequested,
+    LateResultRecorded,
+    LoopAdmitted,
+    LoopControlled,
+    LoopEnded,
+    LoopHeld,
+    LoopOutcome,
+    Notice,
+    PlanRequested,
+    Reason,
+    RequestData,
+    VerificationRequested,
+)
+from loopwright.fold.state import Held, Loop, OpenGrant
+from loopwright.forecast import Forecast
+from loopwright.iteration import HISTORY
+from loopwright.plan import Plan
+from loopwright.states import LoopState
+from loopwright.subjects import Role
+
+_WORK: dict[Role, LoopState] = {
+    "planner": "planning",
+    "executor": "executing",
+    "verifier": "verifying",
+}
+
+
+class Changes(TypedDict, total=False):
+    """Fields of the loop that an event sets by itself."""
+
+    state: LoopState
+    step: Role
+    attempt: int
+    open: OpenGrant
+    settled: tuple[OpenGrant, ...]
+    held: Held | None
+    wake_at: datetime | None
+    plan: Plan
+    revision: str | None
+    iteration: int
+    iteration_started_at: datetime
+    iteration_spent: Amount
+    notice: Notice
+    noticed_at: int
+    forecasts: tuple[Forecast, ...]
+    warned: dict[str, int]
+    ended: LoopOutcome
+    reason: Reason
+    detail: str
+    ended_at: datetime
+
+
+def stated(loop: Loop, data: EventData, at: datetime, seq: int) -> Changes:
+    match data:
+        case LoopAdmitted():
+            raise UnreadableError(f"loop {loop.id}: it is admitted a second time")
+        case PlanRequested():
+            return {**_new_plan(loop, data, at), **_granted(data, seq)}
+        case ExecutionRequested():
+            return {"plan": data.plan, **_granted(data, seq)}
+        case VerificationRequested():
+            return {"plan": data.plan, "revision": data.revision, **_granted(data, seq)}
+        case LoopHeld():
+            held = Held(
+                kind=data.hold,
+                until=data.until,
+                reason=data.reason,
+                detail=data.detail,
+                wanted=data.wanted,
+            )
+            return {"state": data.hold, "held": held, "wake_at": data.wake_at}
+        case LoopControlled():
+            if data.control is not None and data.control.kind == "resume":
+                return {"state": _WORK[loop.step], "held": None, "wake_at": data.wake_at}
+            return {"wake_at": data.wake_at}
+        case LateResultRecorded():
+            return {"settled": tuple(i for i in loop.settled if i.seq != data.grant_seq)}
+        case LoopEnded():
+            return {
+                "state": "ended",
+                "ended": data.outcome,
+                "reason": data.reason,
+                "detail": data.detail,
+                "ended_at": at,
+                "held": None,
+                "wake_at": None,
+            }
+
+
+def _granted(data: RequestData, seq: int) -> Changes:
+    grant = data.grant
+    return {
+        "state": _WORK[grant.role],
+        "step": grant.role,
+        "attempt": grant.attempt,
+        "open": OpenGrant(grant=grant, seq=seq),
+        "held": None,
+        "wake_at": data.wake_at,
+    }
+
+
+def _new_plan(loop: Loop, data: PlanRequested, at: datetime) -> Changes:
+    changes: Changes = {}
+    if data.grant.iteration != loop.iteration:
+        changes["iteration"] = data.grant.iteration
+        changes["iteration_started_at"] = at
+        changes["iteration_spent"] = loop.spent
+    if data.notice is not None and data.notice != loop.notice:
+        changes["notice"], changes["noticed_at"] = data.notice, loop.iteration
+    if data.forecast is not None:
+        changes["forecasts"] = (*loop.forecasts, data.forecast)[-HISTORY:]
+    return changes
