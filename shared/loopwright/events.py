@@ -27,7 +27,7 @@ from loopwright.control import Control
 from loopwright.errors import ErrorInfo
 from loopwright.forecast import Forecast, ForecastError
 from loopwright.goal import Goal, Limits
-from loopwright.plan import Outcome, Plan, Verdict
+from loopwright.plan import Change, Outcome, Plan, Verdict
 from loopwright.subjects import Role
 from loopwright.wire import Wire
 
@@ -163,12 +163,31 @@ class Notice(Wire):
     """What the model is to be asked with from now on, where the answer is to change that."""
 
 
+class Brief(Wire):
+    """What a person needs to decide."""
+
+    questions: tuple[str, ...] = ()
+    """Of the goal's approval checks."""
+    summary: str = ""
+    """The plan's own words."""
+    passed: tuple[str, ...] = ()
+    """Checks of the newest verdict."""
+    failed: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """The first paths that differ from the goal's workspace."""
+    changed_paths: int = 0
+    iteration: int = 0
+    spent: Amount = Amount()
+    """By the whole loop so far."""
+
+
 class Wanted(Wire):
     """What a person is asked to approve."""
 
     kind: Literal["plan", "result"]
     of: str
     """The plan's digest or the revision: an approval names what it approves."""
+    brief: Brief | None = None
 
 
 class Transition(Wire):

@@ -74,6 +74,7 @@ def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
         budget=data.goal.budget,
         limits=data.goal.limits,
         price=data.price,
+        judge_prices=data.judge_prices,
         traceparent=event.traceparent,
         admitted_at=event.time,
         deadline=data.deadline,

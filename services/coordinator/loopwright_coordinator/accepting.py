@@ -25,7 +25,7 @@ from loopwright_coordinator.exits import end, overdue
 from loopwright_coordinator.failures import after_failure, failed
 from loopwright_coordinator.grants import settle_result, settle_unheard
 from loopwright_coordinator.inputs import Append
-from loopwright_coordinator.iterations import ask, next_iteration
+from loopwright_coordinator.iterations import ask, brief_of, next_iteration
 from loopwright_coordinator.steps import execution_step, verification_step
 
 
@@ -64,7 +64,9 @@ def _planned(loop: Loop, result: Result, plan: Plan, now: datetime, nonce: str) 
     if not plan.actions:
         return verification_step(after, settles, plan, None, now, nonce, attempt=1)
     if "plan" in loop.goal.approvals:
-        return Append(ask(after, settles, Wanted(kind="plan", of=plan_digest(plan)), now, plan))
+        brief = brief_of(after, after.verdict, plan)
+        wanted = Wanted(kind="plan", of=plan_digest(plan), brief=brief)
+        return Append(ask(after, settles, wanted, now, plan))
     return execution_step(after, settles, plan, now, nonce, attempt=1)
 
 
@@ -104,7 +106,4 @@ def _bound(loop: Loop, verdict: Verdict) -> Verdict:
         raise StepError("invalid_output", message)
     if tuple(check.name for check in verdict.checks) != loop.goal.check_names:
         raise StepError("invalid_output", "the verdict does not hold every check once, in order")
-    passed = verdict.passed
-    checks = loop.goal.verify.checks
-    won = sum(check.weight for check in checks if check.name in passed)
-    return verdict.model_copy(update={"score": won / sum(check.weight for check in checks)})
+    return verdict.model_copy(update={"score": loop.goal.score(verdict.passed)})

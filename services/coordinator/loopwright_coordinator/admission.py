@@ -20,7 +20,7 @@ from loopwright.service.tracing import Tracing, traceparent
 from loopwright_coordinator.answers import answer
 from loopwright_coordinator.inputs import Begin, Decision, Input
 from loopwright_coordinator.log import Log
-from loopwright_coordinator.prices import price_of
+from loopwright_coordinator.prices import judge_prices_of, price_of
 
 log = structlog.get_logger()
 
@@ -78,6 +78,7 @@ class Admission:
                 goal_digest=goal.digest(),
                 deadline=now + timedelta(seconds=goal.budget.time),
                 price=price_of(goal),
+                judge_prices=judge_prices_of(goal),
             )
             context = traceparent(span)
             await self.log.append(None, loop_id, admitted, now=now, token=None, traceparent=context)

@@ -54,6 +54,29 @@ def reserve_plan(loop: Loop) -> Amount | None:
     return Amount(tokens=tokens, cost_microusd=cost)
 
 
+def reserve_verification(loop: Loop) -> Amount | None:
+    """What the judges of a verification may spend; None where the budget does not cover a vote."""
+    if not loop.goal.judges:
+        return NOTHING
+    left, worst = remaining(loop), NOTHING
+    for check in loop.goal.judges:
+        worst += check.worst(loop.judge_prices.get(loop.goal.judge_model(check)))
+    tokens = _within(worst.tokens, left.tokens)
+    cost = _within(worst.cost_microusd, left.cost_microusd)
+    if tokens < MIN_CALL_TOKENS or (worst.cost_microusd > 0 and cost <= 0):
+        return None
+    return Amount(tokens=tokens, cost_microusd=cost)
+
+
+def unpriced(loop: Loop) -> str | None:
+    """A model of the goal whose price nobody knows, so that no dollar budget can hold."""
+    spec = loop.goal.planner
+    if isinstance(spec, OpenAI) and loop.price is None:
+        return spec.model
+    models = (loop.goal.judge_model(check) for check in loop.goal.judges)
+    return next((model for model in models if model not in loop.judge_prices), None)
+
+
 def _within(wanted: int, left: int | None) -> int:
     return wanted if left is None else max(0, min(wanted, left))
 

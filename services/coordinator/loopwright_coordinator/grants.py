@@ -32,9 +32,13 @@ def grant_execution(loop: Loop, plan: Plan, now: datetime, nonce: str, attempt: 
     return grant.model_copy(update={"reserved": reserved, "tools": loop.goal.tools})
 
 
-def grant_verification(loop: Loop, now: datetime, nonce: str, attempt: int) -> Grant:
+def grant_verification(
+    loop: Loop, reserved: Amount, now: datetime, nonce: str, attempt: int
+) -> Grant:
     """Leave to judge the revision."""
-    return _grant(loop, "verifier", loop.iteration, attempt, now, nonce)
+    grant = _grant(loop, "verifier", loop.iteration, attempt, now, nonce)
+    models = dict.fromkeys(map(loop.goal.judge_model, loop.goal.judges))
+    return grant.model_copy(update={"reserved": reserved, "models": tuple(models)})
 
 
 def _grant(

@@ -20,6 +20,7 @@ from loopwright.fold.settlements import settle
 from loopwright.fold.words import controlled
 from loopwright.loop import Loop
 from loopwright.states import WORKING
+from loopwright_coordinator.budgets import unpriced
 from loopwright_coordinator.exits import Exit, end
 from loopwright_coordinator.grants import settle_unheard
 from loopwright_coordinator.inputs import Append, Decision, Ignore
@@ -106,8 +107,8 @@ def _too_low(loop: Loop, amend: Amend, now: datetime) -> str | None:
     for name, value, cap in caps:
         if cap is not None and cap < value:
             return f"{cap} {name} are less than the {value} that are spent or reserved"
-    if new.usd is not None and loop.price is None and loop.budget.usd is None:
-        return "the price of this loop's model is not known, so a dollar budget cannot hold"
+    if new.usd is not None and loop.budget.usd is None and (model := unpriced(loop)) is not None:
+        return f"the price of the model '{model}' is not known, so a dollar budget cannot hold"
     if new.time is not None and loop.admitted_at + timedelta(seconds=new.time) <= now:
         age = (now - loop.admitted_at).total_seconds()
         return f"the loop is {age:.0f} s old, so {new.time:g} s are over; cancel it instead"

@@ -19,6 +19,25 @@ def price_of(goal: Goal) -> Price | None:
     return goal.planner.price or _listed(goal.planner.model)
 
 
+def judge_prices_of(goal: Goal) -> dict[str, Price]:
+    """The prices of the models that judge, by name; one that nobody knows is left out."""
+    found: dict[str, Price] = {}
+    for check in goal.judges:
+        model = goal.judge_model(check)
+        price = check.price or _listed(model)
+        if price is not None:
+            found[model] = _dearer(price, found.get(model, price))
+    return found
+
+
+def _dearer(one: Price, other: Price) -> Price:
+    """The price that no call of either exceeds."""
+    return Price(
+        input_usd_per_million=max(one.input_usd_per_million, other.input_usd_per_million),
+        output_usd_per_million=max(one.output_usd_per_million, other.output_usd_per_million),
+    )
+
+
 def _listed(model: str) -> Price | None:
     try:
         # The dearest that a million of each can be: tiers are priced by the size of the call.

@@ -13,7 +13,7 @@ from loopwright.events import (
 )
 from loopwright.loop import Loop
 from loopwright.plan import Outcome, Plan
-from loopwright_coordinator.budgets import forecast_of, reserve_plan
+from loopwright_coordinator.budgets import forecast_of, reserve_plan, reserve_verification
 from loopwright_coordinator.exits import (
     exhausted,
     no_call_fits,
@@ -97,11 +97,20 @@ def verification_step(
     attempt: int,
 ) -> Append:
     """Ask for the revision to be judged."""
+    reserved = reserve_verification(loop)
+    if reserved is None:
+        over = no_call_fits(loop)
+        held = out_of_budget(loop, now, over, settles=settles, plan=plan, execution=outcome)
+        return Append(held)
+    revision = outcome.revision if outcome else loop.revision
+    known = loop.verdict is not None and loop.verdict.revision == revision
     data = VerificationRequested(
         settles=settles,
-        grant=grant_verification(loop, now, nonce, attempt),
-        revision=outcome.revision if outcome else loop.revision,
+        grant=grant_verification(loop, reserved, now, nonce, attempt),
+        revision=revision,
         outcome=outcome,
         plan=plan,
+        judge_prices=loop.judge_prices,
+        before=loop.verdict if known else None,
     )
     return Append(data, token=nonce)

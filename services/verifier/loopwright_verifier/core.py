@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from loopwright.events import VerificationRequested
 from loopwright.goal import Goal
 from loopwright.plan import Change, CheckResult, CheckStatus, Verdict
-from loopwright.workspace.repository import PathChange
 from loopwright_verifier.places import named, places
 
 #: Text of one check that is kept as evidence, and of all checks together, in characters.
@@ -29,7 +28,7 @@ def judge(
     *,
     restored: Sequence[str] = (),
     isolation: str = "none",
-    changes: Sequence[PathChange] = (),
+    changes: Sequence[Change] = (),
 ) -> Verdict:
     """The verdict on a revision from the results by check name."""
     checks = tuple(
@@ -44,10 +43,7 @@ def judge(
         score=goal.score(passed),
         restored=tuple(restored[:NAMED_PATHS]),
         isolation=isolation,
-        changes=tuple(
-            Change(path=item.path, kind=item.kind, bytes=item.bytes)
-            for item in changes[:NAMED_PATHS]
-        ),
+        changes=tuple(changes[:NAMED_PATHS]),
         changed_paths=len(changes),
     )
 

@@ -22,7 +22,7 @@ from loopwright.checks import (
 )
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import VerificationRequested
-from loopwright.plan import CheckResult
+from loopwright.plan import Change, CheckResult
 from loopwright.results import StepFailed, VerdictReached
 from loopwright.service.sandbox import Sandbox, SandboxUnavailableError
 from loopwright.service.step import Performed, Request
@@ -92,7 +92,7 @@ class VerifyStep:
             {name: with_places(item, listed) for name, item in found.results.items()},
             restored=found.restored,
             isolation=self.sandbox.level,
-            changes=changes,
+            changes=[Change(path=c.path, kind=c.kind, bytes=c.bytes) for c in changes],
         )
         return Performed(VerdictReached(verdict=verdict), found.usage)
 

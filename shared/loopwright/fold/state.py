@@ -56,6 +56,7 @@ class Loop(Wire):
     limits: Limits
     """The goal's, as amended."""
     price: Price | None = None
+    judge_prices: dict[str, Price] = Field(default_factory=dict)
     traceparent: str | None = None
     admitted_at: datetime
     deadline: datetime
