@@ -46,8 +46,8 @@ check: setup ## Format, lint, types, contract drift
 simulate: setup ## Simulated worlds: SEEDS=1000, or SEED=n to replay one
 	@cd tests && ../$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
-mutants: setup ## Take each guard out; the simulation must notice
-	@cd tests && ../$(BIN)/python -m simulation.mutants
+mutants: setup ## Take each guard out, in the simulation and in the product; a test must notice: ONLY=word
+	@cd tests && $(if $(ONLY),:,../$(BIN)/python -m simulation.mutants) && ../$(BIN)/python -m mutation --only "$(ONLY)"
 
 golden: setup ## Keep the logs that this version writes, once, before it is released
 	@cd tests && ../$(BIN)/python -m golden

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import nats
 import pytest
 import structlog
 
+from line import Line
 from loopwright import subjects
 from loopwright.objects import NatsObjects, Objects
 from loopwright.service.bus import Bus
@@ -19,8 +21,8 @@ from servers import Server, nats_server
 
 @pytest.fixture
 def settings() -> ServiceSettings:
-    """Settings with times short enough for tests."""
-    return ServiceSettings(ack_wait_s=1.5, replica="test")
+    """Settings of tests; a delivery comes again only where a worker is really lost."""
+    return ServiceSettings(ack_wait_s=10, replica="test")
 
 
 @pytest.fixture
@@ -46,6 +48,15 @@ async def bus(nats_process: Server, settings: ServiceSettings) -> AsyncIterator[
 async def objects(bus: Bus) -> Objects:
     """The object store."""
     return NatsObjects(await bus.js.object_store(subjects.OBJECTS))
+
+
+@pytest.fixture
+async def line(bus: Bus, objects: Objects, settings: ServiceSettings) -> AsyncIterator[Line]:
+    """Coordinators and workers on that bus, as many as the test starts."""
+    line = Line(bus, objects, settings)
+    yield line
+    line.stop.set()
+    await asyncio.gather(*line.tasks)
 
 
 @pytest.fixture(autouse=True, scope="session")

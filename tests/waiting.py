@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], Awaitable[T]], seconds: float = 15.0) -> T:
+async def until(condition: Callable[[], Awaitable[T]], seconds: float = 60.0) -> T:
     """What the condition gives as soon as that is true; AssertionError after `seconds`."""
     deadline = monotonic() + seconds
     while not (value := await condition()):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from loopwright_cli.commands import control, goals, history, letters, local, loops
+from loopwright.plugins import load_own_tools
+from loopwright_cli.commands import breakers, control, goals, history, letters, local, loops
 
 app = typer.Typer(
     name="loopwright",
@@ -16,10 +17,12 @@ app = typer.Typer(
 for commands in (goals.app, loops.app, history.app, control.app, local.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(letters.app, name="dead-letters")
+app.add_typer(breakers.app, name="breakers")
 
 
 def main() -> None:
     """Run one command."""
+    load_own_tools()
     app()
 
 

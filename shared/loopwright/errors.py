@@ -33,15 +33,21 @@ ErrorKind = Literal[
     "sandbox_limit",
     "sandbox_unavailable",
     "tool_failed",
+    "outcome_unknown",
     "budget_too_small",
     "no_rule_applies",
+    "dependency_down",
     "worker_lost",
     "internal",
 ]
 
 
 #: What passes when a dependency is back: waited for within `limits.patience`, whatever the count.
-PATIENT: frozenset[ErrorKind] = frozenset({"rate_limited", "overloaded", "network"})
+PATIENT: frozenset[ErrorKind] = frozenset(
+    {"rate_limited", "overloaded", "network", "dependency_down"}
+)
+#: What says that the dependency behind a call is ill: its breaker counts them.
+ILL: frozenset[ErrorKind] = frozenset({"overloaded", "timeout", "network", "tool_failed"})
 
 
 class ErrorInfo(Wire):
@@ -52,6 +58,8 @@ class ErrorInfo(Wire):
     """A sentence with the values and the way out; no secrets."""
     retry_after_s: float | None = None
     """What the dependency asked for, in seconds."""
+    dependency: str | None = None
+    """Whose breaker refused the call, as `llm:gpt-4o-mini`."""
 
 
 class Fault(Wire):

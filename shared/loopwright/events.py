@@ -277,6 +277,8 @@ class LoopHeld(Transition):
     detail: str = ""
     """A sentence with the values and the way out."""
     wanted: Wanted | None = None
+    dependency: str | None = None
+    """Whose breaker is waited for, as `llm:gpt-4o-mini`; the loop goes on when it closes."""
     plan: Plan | None = None
     """The plan that this event accepts, if it accepts one; likewise the next two."""
     execution: Outcome | None = None

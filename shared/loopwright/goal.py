@@ -16,7 +16,15 @@ from loopwright.checks.faults import verify_faults
 from loopwright.errors import Fault, GoalInvalidError
 from loopwright.ids import LoopId
 from loopwright.origin import Origin
-from loopwright.tools import TOOL_GROUPS, Action, action_faults
+from loopwright.outside import McpServer, Network, SecretName, outside_faults
+from loopwright.tools import (
+    DEFAULT_TOOLS,
+    Action,
+    Isolation,
+    action_faults,
+    plan_faults,
+    tool_groups,
+)
 from loopwright.wire import Json, Seconds, Written
 
 #: Models that judge where the goal names none: the first that is not the planner's.
@@ -82,7 +90,17 @@ class OpenAI(Written):
     """Patterns of workspace files whose text the model sees, as far as they fit."""
 
 
-Planner = Annotated[Playbook | OpenAI, Field(discriminator="backend")]
+class CommandPlanner(Written):
+    """Planning by a program: the context as JSON on its standard input, the plan on its output."""
+
+    backend: Literal["command"]
+    run: str = Field(min_length=1, max_length=30_000)
+    """A command line, run with `sh -c` in the sandbox, in a checkout of the workspace."""
+    timeout: Seconds = 60.0
+    """Wall-clock time of one plan; `limits.plan_time` may be less."""
+
+
+Planner = Annotated[Playbook | OpenAI | CommandPlanner, Field(discriminator="backend")]
 
 
 class Limits(Written):
@@ -140,8 +158,25 @@ class Goal(Written):
     constraints: tuple[str, ...] = Field(default=(), max_length=100)
     workspace: Workspace = Workspace()
     planner: Planner
-    tools: tuple[str, ...] = TOOL_GROUPS
-    """Tool groups that plans may use."""
+    tools: tuple[str, ...] = DEFAULT_TOOLS
+    """Tool groups that plans may use; what reaches out of the workspace must be named."""
+    network: Network = Field(default=Network(), exclude_if=lambda value: not value.allow)
+    """Where actions may connect to."""
+    mcp: tuple[McpServer, ...] = Field(
+        default=(), max_length=20, exclude_if=lambda value: not value
+    )
+    """MCP servers that actions may call."""
+    secrets: tuple[SecretName, ...] = Field(
+        default=(), max_length=50, exclude_if=lambda value: not value
+    )
+    """Secrets of the installation that this goal's headers and servers may use, by name."""
+    min_isolation: Isolation = Field(default="none", exclude_if=lambda value: value == "none")
+    """What must keep commands in; where that cannot be had, they are refused."""
+    unknown_outcome: Literal["tell", "hold"] = Field(
+        default="tell", exclude_if=lambda value: value == "tell"
+    )
+    """When nobody knows how an action ended that must not be done twice: tell the planner, or
+    wait for a person first."""
     verify: Verify
     budget: Budget = Budget()
     on_exhausted: Literal["hold", "stop"] = "hold"
@@ -224,6 +259,7 @@ def goal_faults(goal: Goal) -> list[Fault]:
         *_duplicates("verify.checks", goal.check_names),
         *_workspace_faults(goal.workspace),
         *_tool_faults(goal),
+        *outside_faults(goal.network, goal.mcp, goal.tools),
         *verify_faults(goal.verify),
         *_judge_faults(goal),
         *_planner_faults(goal),
@@ -244,7 +280,7 @@ def _fault(item: Json) -> Fault:
     return Fault(path=path, message=message)
 
 
-_TAGS = CHECK_KINDS | {"playbook", "openai"}
+_TAGS = CHECK_KINDS | {"playbook", "openai", "command"}
 
 
 def _duplicates(path: str, names: Iterable[str]) -> list[Fault]:
@@ -286,11 +322,11 @@ def _unpacked(goal: Goal) -> list[Fault]:
 
 
 def _tool_faults(goal: Goal) -> list[Fault]:
-    known = ", ".join(TOOL_GROUPS)
+    known = ", ".join(tool_groups())
     return [
         Fault(path=f"tools[{index}]", message=f"'{name}' is no tool; there are: {known}")
         for index, name in enumerate(goal.tools)
-        if name not in TOOL_GROUPS
+        if name not in tool_groups()
     ]
 
 
@@ -320,6 +356,8 @@ def _planner_faults(goal: Goal) -> list[Fault]:
             if goal.budget.tokens is None and goal.budget.usd is None:
                 return [Fault(path="budget", message=_COSTS)]
             return []
+        case CommandPlanner():
+            return []
 
 
 def _rule_faults(goal: Goal, playbook: Playbook) -> list[Fault]:
@@ -336,6 +374,7 @@ def _rule_faults(goal: Goal, playbook: Playbook) -> list[Fault]:
                     f"'{name}' is no check of this goal; there are: {', '.join(goal.check_names)}"
                 )
                 faults.append(Fault(path=f"{where}.when.failing[{position}]", message=message))
+        faults += plan_faults(rule.do, f"{where}.do")
         for position, action in enumerate(rule.do):
             faults += action_faults(action, goal.tools, f"{where}.do[{position}]")
     return faults

@@ -48,16 +48,17 @@ def summarise(
         actions=loop.spent.actions - loop.iteration_spent.actions,
     )
     names = [check.name for check in verdict.checks] if verdict else []
+    passed = verdict.passed if verdict else frozenset()
     return IterationSummary(
         iteration=loop.iteration,
         summary=plan.summary if plan else "",
         rule=plan.rule if plan else None,
         executed=verdict is not None,
         score=verdict.score if verdict else None,
-        passed=len(verdict.passed) if verdict else 0,
+        passed=len(passed),
         checks=len(names),
-        turned_green=tuple(n for n in names if verdict and n in verdict.passed - before),
-        turned_red=tuple(n for n in names if verdict and n in before - verdict.passed),
+        turned_green=tuple(n for n in names if n in passed and n not in before),
+        turned_red=tuple(n for n in names if n in before and n not in passed),
         revision=verdict.revision if verdict else None,
         spent=spent,
         duration_s=max(0.0, (at - started).total_seconds()),

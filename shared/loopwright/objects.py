@@ -14,14 +14,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import io
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import nats.errors
 import nats.js.errors
-from nats.js.api import ObjectInfo, ObjectMeta, ObjectMetaOptions
+from nats.js.api import ObjectInfo, ObjectMeta, ObjectMetaOptions, RawStreamMsg
 
 from loopwright.errors import BusUnavailableError, LoopwrightError
 
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Bytes in one message of an object; far below the server's 1 MiB, over which it hangs up.
 CHUNK_BYTES = 128 * 1024
+
+#: Before a chunk that is missing is asked for again, in seconds.
+CHUNK_WAIT_S = 0.1
 
 #: Tries of a request that the store did not answer, and seconds before the second; then doubled.
 ATTEMPTS = 4
@@ -181,12 +183,26 @@ class NatsObjects:
             return False
 
     async def _get(self, name: str) -> bytes:
+        """The chunks, read one by one: the client's own way makes a consumer."""
         info = await self._store.get_info(name)
-        # Without a writer the client joins the chunks in quadratic time.
-        content = io.BytesIO()
+        content, seq = bytearray(), 0
         async with asyncio.timeout(self._read_s + (info.size or 0) / 2**20):
-            await self._store.get(name, writeinto=content)
-        return content.getvalue()
+            while len(content) < (info.size or 0):
+                chunk = await self._chunk(f"$O.{self._store._name}.C.{info.nuid}", seq + 1)
+                content += chunk.data or b""
+                seq = chunk.seq or 0
+        if _nats_digest(bytes(content)) != info.digest:
+            raise nats.js.errors.DigestMismatchError
+        return bytes(content)
+
+    async def _chunk(self, subject: str, seq: int) -> RawStreamMsg:
+        """The first chunk from `seq` on; one that is missing may be on its way to a replica."""
+        js, stream = self._store._js, self._store._stream
+        while True:
+            try:
+                return await js.get_msg(stream, seq, subject=subject, next=True, direct=True)
+            except nats.js.errors.NotFoundError:
+                await asyncio.sleep(CHUNK_WAIT_S)
 
     async def _retried(self, name: str, request: Callable[[], Awaitable[T]]) -> T:
         for attempt in range(self._attempts):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from loopwright.tools import Action
+from loopwright.tools import Action, EffectClass
 from loopwright.wire import Wire
 
 ActionStatus = Literal["succeeded", "failed", "skipped"]
@@ -24,6 +24,15 @@ class Plan(Wire):
     """The playbook rule that was used."""
 
 
+class Artefact(Wire):
+    """A content that an action fetched or made, by its digest."""
+
+    name: str
+    digest: str
+    """`sha256:…` of its bytes."""
+    bytes: int
+
+
 class ActionOutcome(Wire):
     """What an action did; text is an excerpt, head and tail."""
 
@@ -31,11 +40,17 @@ class ActionOutcome(Wire):
     status: ActionStatus
     exit_code: int | None = None
     failure: str | None = None
-    """Kind of failure: an error kind, or the limit that ended it (wall, memory, output …)."""
+    """Kind of failure: an error kind, or the limit that ended it (wall, memory, output …).
+    `outcome_unknown`: it may have happened, and is not done again."""
     stdout: str = ""
     stderr: str = ""
     duration_s: float = 0.0
     max_rss_bytes: int = 0
+    effect: EffectClass | None = None
+    """What the call could change."""
+    isolation: str | None = None
+    """What kept it in; nothing where the executor itself acted."""
+    artefacts: tuple[Artefact, ...] = ()
 
 
 class Change(Wire):

@@ -15,6 +15,10 @@ CLAIMS = "CLAIMS"
 TIMERS = "TIMERS"
 DEAD = "DEAD"
 NOTIFY = "NOTIFY"
+EFFECTS = "EFFECTS"
+BREAKERS = "BREAKERS"
+TENANTS = "TENANTS"
+LIMITS = "LIMITS"
 
 #: Object store bucket of workspace revisions and of payloads too large for a message.
 OBJECTS = "LOOPWRIGHT"
@@ -75,6 +79,11 @@ def claim(role: Role, loop: str, iteration: int, attempt: int) -> str:
     return f"claim.{role}.{loop}.{iteration}.{attempt}"
 
 
+def effect(loop: str, iteration: int, index: int) -> str:
+    """Where an action that must not be done twice is journalled, whatever the attempt."""
+    return f"effect.{loop}.{iteration}.{index}"
+
+
 def sweep(period: int) -> str:
     """The claim of the one coordinator that sweeps the open loops in a period."""
     return f"claim.sweep.{period}"
@@ -98,6 +107,11 @@ def notification(loop: str, kind: str) -> str:
 def stop(loop: str) -> str:
     """Ephemeral signal to workers that a loop's running step is to end."""
     return f"stop.{loop}"
+
+
+def breaker(kind: str, name: str) -> str:
+    """Where the breaker of a dependency is kept; `name` is one token."""
+    return f"breaker.{kind}.{name}"
 
 
 def dead(stream: str) -> str:

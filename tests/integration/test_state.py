@@ -26,7 +26,7 @@ from loopwright_state.__main__ import connect
 from loopwright_state.core import LAYOUT, POSITION, Writes, fold_key, view_key
 from loopwright_state.projector import Projector, StateMetrics
 from loopwright_state.queries import Queries
-from loopwright_state.reader import reading
+from loopwright_state.reader import Reader
 from loopwright_state.store import CLEARING, Position, Store
 from servers import Server, valkey_server
 from table import Table
@@ -430,37 +430,20 @@ async def test_a_killed_bus_is_waited_for(
         assert await store.quarantined() == 0
 
 
-async def test_a_delivery_that_was_lost_is_noticed(bus: Bus, stream: Stream) -> None:
-    await stream.add(ONE)
-    async with reading(bus.js, 1) as reader:
-        await reader.subscription.fetch(1)
-        with pytest.raises(BusUnavailableError, match="delivery 2 came after 0"):
-            await reader.batch()
-
-
-async def test_the_last_delivery_that_was_lost_is_noticed(bus: Bus) -> None:
+async def test_a_reader_notices_that_the_log_was_replaced(bus: Bus) -> None:
     await bus.js.publish("loop.x.y", b"{}")
-    async with reading(bus.js, 1) as reader:
-        await reader.subscription.fetch(1)
-
-        async def noticed() -> bool:
-            try:
-                return bool(await reader.batch())
-            except BusUnavailableError as error:
-                return "sent 1 events" in str(error)
-
-        assert await until(noticed)
+    reader = Reader(bus, 1, "another time")
+    assert [stored.seq for stored in await reader.batch()] == [1]
+    with pytest.raises(BusUnavailableError, match="the log was replaced by another"):
+        await reader.batch()
 
 
-async def test_a_reader_that_the_server_forgot_is_replaced(
-    bus: Bus, stream: Stream, objects: Objects, store: Store
-) -> None:
-    async with projecting(bus, objects, store) as projector:
-        await reached(projector, await stream.add(ONE))
-        for info in await bus.js.consumers_info(subjects.LOOPS):
-            if info.config.durable_name is None:
-                await bus.js.delete_consumer(subjects.LOOPS, info.name)
-        await reached(projector, await stream.add(ONE))
+async def test_a_reader_notices_that_the_log_lost_its_end(bus: Bus) -> None:
+    await bus.js.publish("loop.x.y", b"{}")
+    created = str((await bus.js.stream_info(subjects.LOOPS)).created)
+    reader = Reader(bus, 3, created)
+    with pytest.raises(BusUnavailableError, match="the log ends at 1, 2 was read"):
+        await reader.batch()
 
 
 async def test_an_event_without_its_payload_stops_its_loop_only(

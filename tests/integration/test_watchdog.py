@@ -14,13 +14,15 @@ from loopwright.listing import admitted_loops, open_loops, subjects_of
 from loopwright.loop import Loop
 from loopwright.objects import Objects
 from loopwright.service.bus import Bus
-from loopwright.service.metrics import CoordinatorMetrics, Metrics, WatchdogMetrics
+from loopwright.service.gate import Gate
+from loopwright.service.metrics import BreakerMetrics, CoordinatorMetrics, Metrics, WatchdogMetrics
 from loopwright.service.settings import ServiceSettings
 from loopwright.service.tracing import Tracing
 from loopwright.testing import LOOP_ID, playbook_goal
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
+from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.inputs import Begin
 from loopwright_coordinator.log import Log
 from loopwright_coordinator.watchdog import Watchdog
@@ -46,6 +48,7 @@ def watchdog(
         CoordinatorMetrics(metrics.registry),
         Admission(log, tracing),
         Controls(bus),
+        Dependencies(Gate(bus.nc), log, BreakerMetrics(metrics.registry)),
     )
     return Watchdog(
         bus, log, coordinator.settle, WatchdogMetrics(registry), "one", watch_s=0.1, sweep_s=3600
@@ -88,6 +91,13 @@ async def test_a_loop_that_never_began_is_begun(watchdog: Watchdog) -> None:
     loop = await watchdog.log.load_tip(LOOP_ID)
     assert loop is not None
     assert loop.state == "planning"
+
+
+async def test_a_loop_that_cannot_be_read_keeps_none_from_its_look(watchdog: Watchdog) -> None:
+    await admitted(watchdog.log, ago_s=60, time_s=3600)
+    js = watchdog.bus.js
+    await js.publish("loop.01JQ0000000000000000000000.loop_admitted", b"no event")
+    assert await watchdog.sweep() == 1
 
 
 async def test_one_replica_sweeps_in_a_period(watchdog: Watchdog) -> None:

@@ -85,6 +85,8 @@ class Cluster:
     meters: Meters = field(default_factory=Meters)
     on_append: Callable[[str, LoopEvent, int], None] = lambda *_: None
     nonces: int = 0
+    known: dict[tuple[str, str, int], Loop] = field(default_factory=dict)
+    """What a fold came to: the same head, event and sequence give the same loop."""
 
     def __post_init__(self) -> None:
         world = self.world
@@ -101,6 +103,15 @@ class Cluster:
 
     # The log
 
+    def after(self, loop: Loop | None, event: LoopEvent, seq: int) -> Loop:
+        """The fold of one more event, which is made once whoever asks."""
+        key = (loop.head if loop else "", event.id, seq)
+        known = self.known.get(key)
+        if known is None:
+            known = evolve(loop, event, seq=seq, body_digest=digest(event.id.encode()))
+            self.known[key] = known
+        return known
+
     def fold(self, loop_id: str, cache: dict[str, Loop], *, at_least: int | None) -> Loop | None:
         """The loop from a cache that may be stale, or read to the tip."""
         known = cache.get(loop_id)
@@ -110,7 +121,7 @@ class Cluster:
             return known
         loop = known
         for seq, event in self.loops.stored.get(loop_id, ())[known.n + 1 if known else 0 :]:
-            loop = evolve(loop, event, seq=seq, body_digest=digest(event.id.encode()))
+            loop = self.after(loop, event, seq)
         if loop is not None:
             cache[loop_id] = loop
         return loop
@@ -142,13 +153,8 @@ class Cluster:
             if not stored or stored[-1][1].id != event.id:
                 raise ConflictError("not stored") from None
             seq = stored[-1][0]
-        after = (
-            evolve(loop, event, seq=seq, body_digest=digest(event.id.encode()))
-            if expected is not None
-            else None
-        )
-        if after is not None:
-            cache[loop_id] = after
+        if expected is not None:
+            cache[loop_id] = self.after(loop, event, seq)
         self.on_append(loop_id, event, seq)
         queue = self.requests.get(data.kind)
         if queue is not None:

@@ -11,7 +11,7 @@ from loopwright.chain import LoopEvent, digest
 from loopwright.errors import UnreadableError
 from loopwright.events import ExecutionRequested, PlanRequested, VerificationRequested
 from loopwright.goal import Goal
-from loopwright.loop import Loop, evolve
+from loopwright.loop import Loop
 from loopwright.testing import EPOCH, model_goal, playbook_goal
 from simulation.actors import Cluster
 from simulation.people import attend, speak
@@ -58,18 +58,20 @@ GOALS: tuple[Goal, ...] = (
 
 def run(seed: int, rules: Rules | None = None) -> Report:
     """Simulate one world and check it."""
-    world, report, folds = World(seed), Report(seed), dict[str, Loop]()
+    world, report, folds, ended = World(seed), Report(seed), dict[str, Loop](), set[str]()
     cluster = Cluster(world, rules or Rules())
 
     def on_append(loop_id: str, event: LoopEvent, seq: int) -> None:
         report.events += 1
         before = folds.get(loop_id)
         try:
-            loop = evolve(before, event, seq=seq, body_digest=digest(event.id.encode()))
+            loop = cluster.after(before, event, seq)
         except UnreadableError as error:
             report.violations.append(f"log: {error}")
             return
         folds[loop_id] = loop
+        if loop.ended is not None:
+            ended.add(loop_id)
         report.states.add((before.state if before else "", loop.state))
         report.violations += pause_violations(before, event)
         report.violations += lost_result_violations(cluster, event)
@@ -78,9 +80,7 @@ def run(seed: int, rules: Rules | None = None) -> Report:
     ids = begin(cluster, folds)
 
     def all_ended() -> bool:
-        return bool(report.violations) or all(
-            (loop := folds.get(loop_id)) is not None and loop.ended is not None for loop_id in ids
-        )
+        return len(ended) == len(ids) or bool(report.violations)
 
     if not world.run(all_ended, STEPS) and not report.violations:
         states = {i: folds[i].state if i in folds else "lost" for i in ids}

@@ -8,12 +8,14 @@ from loopwright import subjects
 from loopwright.objects import NatsObjects
 from loopwright.service.app import Work, process, serve
 from loopwright.service.bus import Bus
-from loopwright.service.metrics import CoordinatorMetrics, WatchdogMetrics
+from loopwright.service.gate import Gate
+from loopwright.service.metrics import BreakerMetrics, CoordinatorMetrics, WatchdogMetrics
 from loopwright.service.settings import load
 from loopwright.service.streams import declare_when_up
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
+from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.log import Log
 from loopwright_coordinator.settings import CoordinatorSettings
 from loopwright_coordinator.watchdog import Watchdog
@@ -25,6 +27,7 @@ def main() -> None:
     parts = process("coordinator", settings)
     counters = CoordinatorMetrics(parts.metrics.registry)
     watched = WatchdogMetrics(parts.metrics.registry)
+    breakers = BreakerMetrics(parts.metrics.registry)
     works: list[Work] = []
 
     async def prepare(bus: Bus) -> None:
@@ -33,7 +36,14 @@ def main() -> None:
         log = Log(bus, objects, f"/coordinator/{settings.replica}")
         admission = Admission(log, parts.tracing, settings.max_usd)
         coordinator = Coordinator(
-            bus, log, parts.tracing, parts.metrics, counters, admission, Controls(bus)
+            bus,
+            log,
+            parts.tracing,
+            parts.metrics,
+            counters,
+            admission,
+            Controls(bus),
+            Dependencies(Gate(bus.nc), log, breakers),
         )
         watchdog = Watchdog(
             bus,

@@ -20,7 +20,7 @@ from loopwright.results import (
     WorkerLost,
 )
 from loopwright.subjects import Role
-from loopwright.tools import action_faults
+from loopwright.tools import action_faults, plan_faults
 from loopwright_coordinator.exits import end, overdue
 from loopwright_coordinator.failures import after_failure, failed
 from loopwright_coordinator.grants import settle_result, settle_unheard
@@ -75,6 +75,8 @@ def _refuse_plan(loop: Loop, plan: Plan) -> None:
     for index, action in enumerate(plan.actions):
         for fault in action_faults(action, loop.goal.tools, f"actions[{index}]"):
             raise StepError("permission_denied", f"the plan is refused: {fault}")
+    for fault in plan_faults(plan.actions, "actions"):
+        raise StepError("permission_denied", f"the plan is refused: {fault}")
     if isinstance(loop.goal.planner, Playbook):
         times = {rule.name: rule.times for rule in loop.goal.planner.rules}
         if loop.rule_uses.get(plan.rule or "", 0) >= times.get(plan.rule or "", 0):
@@ -86,8 +88,6 @@ def _executed(loop: Loop, result: Result, outcome: Outcome, now: datetime, nonce
     after = settle(loop, settles, now)
     if not outcome.succeeded:
         return next_iteration(after, settles, now, nonce, outcome=outcome)
-    if now >= loop.deadline:
-        return Append(end(after, now, overdue(after), settles=settles))
     assert loop.plan is not None
     return verification_step(after, settles, loop.plan, outcome, now, nonce, attempt=1)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from opentelemetry.trace import Span
 
 from loopwright import subjects
+from loopwright.breaker import Refuse
 from loopwright.chain import decode_result
 from loopwright.errors import ConflictError, UnreadableError
 from loopwright.events import LoopEnded
@@ -32,7 +33,8 @@ from loopwright.service.streams import COORDINATOR, INTAKE
 from loopwright.service.tracing import Tracing, trace_id, traceparent
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.control import Controls
-from loopwright_coordinator.core import decide
+from loopwright_coordinator.core import decide, quarantined
+from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.grants import token_digest
 from loopwright_coordinator.inputs import (
     Append,
@@ -40,6 +42,7 @@ from loopwright_coordinator.inputs import (
     Decision,
     Ignore,
     Input,
+    Recovered,
     ResultArrived,
     TakeClaim,
     Timer,
@@ -61,6 +64,8 @@ class Coordinator:
     counters: CoordinatorMetrics
     admission: Admission
     controls: Controls
+    dependencies: Dependencies
+    decide: Callable[[Loop, Input, datetime, str, Mapping[str, Refuse]], Decision] = decide
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume the four streams of input until stopped."""
@@ -74,6 +79,10 @@ class Coordinator:
             for stream in INTAKE:
                 intake = Intake(self.bus, stream, COORDINATOR, handlers[stream], self.metrics)
                 group.create_task(intake.run(stop))
+            changes = Intake(
+                self.bus, subjects.BREAKERS, COORDINATOR, self.on_breaker, self.metrics
+            )
+            group.create_task(changes.run(stop))
 
     async def on_goal(self, message: Msg) -> None:
         """Admit a goal, or say everything that is wrong with it."""
@@ -100,6 +109,13 @@ class Coordinator:
         if await self.settle(loop_id, Woken()) is None:
             raise UnreadableError(f"loop {loop_id}: there is no such loop")
 
+    async def on_breaker(self, message: Msg) -> None:
+        """A breaker has changed; where it has closed, those who wait for it go on."""
+        dependency = self.dependencies.changed(message.data)
+        if dependency is not None:
+            async for loop_id in self.dependencies.waiting(dependency):
+                await self.settle(loop_id, Recovered(dependency))
+
     async def settle(
         self, loop_id: str, received: Input, *, at_least: int | None = None
     ) -> tuple[Loop, Decision] | None:
@@ -125,9 +141,13 @@ class Coordinator:
                 received = Woken(claim_won=await self._take_claim(loop, decision))
                 continue
             self._count(received, decision, began)
-            return loop, decision
+            back = await self.dependencies.after(decision)
+            if back is None:
+                return loop, decision
+            received = Recovered(back)
 
     async def _decide(self, loop: Loop, received: Input) -> tuple[Loop, Decision]:
+        down = await self.dependencies.down(loop.goal)
         now, nonce = datetime.now(UTC), secrets.token_hex(16)
         attributes: dict[str, str | int | float] = {
             "loopwright.loop": loop.id,
@@ -139,7 +159,7 @@ class Coordinator:
             ),
             self.tracing.span("coordinator", loop.traceparent, attributes) as span,
         ):
-            decision = decide(loop, received, now, nonce)
+            decision = self._decision(loop, received, now, nonce, down)
             span.set_attribute("loopwright.input", type(received).__name__)
             match decision:
                 case Append():
@@ -151,6 +171,23 @@ class Coordinator:
                 case TakeClaim():
                     pass
             return loop, decision
+
+    def _decision(
+        self,
+        loop: Loop,
+        received: Input,
+        now: datetime,
+        nonce: str,
+        down: Mapping[str, Refuse],
+    ) -> Decision:
+        """What is decided; past its deadline a loop ends even if the decision fails every time."""
+        try:
+            return self.decide(loop, received, now, nonce, down)
+        except Exception as error:
+            if loop.ended is not None or now < loop.deadline:
+                raise
+            log.exception("a loop is quarantined")
+            return quarantined(loop, now, f"{type(error).__name__}: {error}")
 
     async def _append(self, loop: Loop, decision: Append, now: datetime, span: Span) -> Loop:
         if decision.timer is not None:
@@ -164,6 +201,7 @@ class Coordinator:
             token=decision.token,
             traceparent=traceparent(span),
         )
+        await self.dependencies.released(loop, decision.data)
         if decision.stop:
             await self.bus.nc.publish(subjects.stop(loop.id), b"")
         log.info("appended", kind=decision.data.kind, n=after.n, seq=after.tip)

@@ -9,15 +9,18 @@ part of its input, so the same arguments always give the same decision. What cam
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from loopwright.breaker import Refuse
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import LateResultRecorded
 from loopwright.fold.settlements import settle
 from loopwright.loop import Loop
 from loopwright.results import WorkerLost
 from loopwright_coordinator.accepting import accept
+from loopwright_coordinator.breakers import UP
 from loopwright_coordinator.budgets import unpriced
 from loopwright_coordinator.exits import Exit, end, exhausted, expired, out_of_budget, overdue
 from loopwright_coordinator.failures import after_failure, failed
@@ -30,6 +33,7 @@ from loopwright_coordinator.inputs import (
     Decision,
     Ignore,
     Input,
+    Recovered,
     ResultArrived,
     TakeClaim,
     Woken,
@@ -39,8 +43,10 @@ from loopwright_coordinator.seal import next_look, sealed
 from loopwright_coordinator.steps import plan_step, same_step
 
 
-def decide(loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
-    """What one input means to one loop."""
+def decide(
+    loop: Loop, received: Input, now: datetime, nonce: str, down: Mapping[str, Refuse] = UP
+) -> Decision:
+    """What one input means to one loop; `down` are the dependencies whose breakers are open."""
     if loop.ended is not None:
         done = isinstance(received, ControlArrived) and received.control.id in loop.controls
         return Ignore(f"the loop has ended: {loop.ended}", done=done)
@@ -53,7 +59,16 @@ def decide(loop: Loop, received: Input, now: datetime, nonce: str) -> Decision:
             decision = heed(loop, control, now, nonce)
         case Woken():
             decision, control = _woken(loop, received, now, nonce), None
-    return sealed(loop, decision, now, control)
+        case Recovered():
+            decision, control = _recovered(loop, received, now, nonce), None
+    return sealed(loop, decision, now, control, down)
+
+
+def quarantined(loop: Loop, now: datetime, why: str) -> Append:
+    """The end of a loop on which `decide` itself fails, so that it ends all the same."""
+    settles = settle_unheard(loop, "ended")
+    cause = Exit("failed", "quarantined", f"nothing can be decided on this loop any more: {why}")
+    return Append(end(settle(loop, settles, now), now, cause, settles=settles), stop=True)
 
 
 def _begin(loop: Loop, received: Begin, now: datetime, nonce: str) -> Decision:
@@ -99,6 +114,14 @@ def _woken(loop: Loop, received: Woken, now: datetime, nonce: str) -> Decision:
             return same_step(loop, None, now, nonce)
         return Append(end(loop, now, expired(loop)))
     return Arm(next_look(loop))
+
+
+def _recovered(loop: Loop, received: Recovered, now: datetime, nonce: str) -> Decision:
+    if loop.held is None or loop.held.dependency != received.dependency:
+        return Ignore(f"the loop does not wait for {received.dependency}")
+    if now >= loop.deadline:
+        return _woken(loop, Woken(), now, nonce)
+    return same_step(loop, None, now, nonce)
 
 
 def _missed(loop: Loop, *, claim_won: bool, now: datetime, nonce: str) -> Append:

@@ -65,7 +65,14 @@ def _again(
         return same_step(after, settles, now, nonce)
     until = now + timedelta(seconds=wait)
     detail = f"{error.message}; tried again in {wait:.1f} s"
-    return Append(LoopHeld(settles=settles, hold="backing_off", until=until, detail=detail))
+    held = LoopHeld(
+        settles=settles,
+        hold="backing_off",
+        until=until,
+        detail=detail,
+        dependency=error.dependency,
+    )
+    return Append(held)
 
 
 def _given_up(after: Loop, error: ErrorInfo, now: datetime) -> Exit | None:

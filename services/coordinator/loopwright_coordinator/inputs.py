@@ -41,7 +41,14 @@ class Woken:
     claim_won: bool | None = None
 
 
-Input = Begin | ResultArrived | ControlArrived | Woken
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The breaker of a dependency has closed: whoever waits for it may go on."""
+
+    dependency: str
+
+
+Input = Begin | ResultArrived | ControlArrived | Woken | Recovered
 
 
 @dataclass(frozen=True, slots=True)

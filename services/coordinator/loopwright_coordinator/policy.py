@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from loopwright.errors import PATIENT, ErrorInfo, ErrorKind
+from loopwright.errors import ILL, PATIENT, ErrorInfo, ErrorKind
 from loopwright.events import LoopOutcome, Reason
 
 
@@ -45,17 +45,15 @@ class Row:
     """What an error kind leads to."""
 
     then: Retry | Block | Exhaust | End
-    breaker: bool = False
-    """Whether it says that the dependency is ill."""
     before: str = ""
     """What is tried before the step counts as failed, or changed for its next attempt."""
 
 
 POLICY: dict[ErrorKind, Row] = {
     "rate_limited": Row(Retry(base_s=2.0, cap_s=120.0)),
-    "overloaded": Row(Retry(base_s=2.0, cap_s=120.0), breaker=True),
-    "timeout": Row(Retry(base_s=1.0), breaker=True),
-    "network": Row(Retry(base_s=1.0, cap_s=120.0), breaker=True),
+    "overloaded": Row(Retry(base_s=2.0, cap_s=120.0)),
+    "timeout": Row(Retry(base_s=1.0)),
+    "network": Row(Retry(base_s=1.0, cap_s=120.0)),
     "context_overflow": Row(Retry(), before="the next attempt has half the context"),
     "invalid_output": Row(Retry(), before="one turn to repair it"),
     "content_filtered": Row(Retry()),
@@ -67,9 +65,11 @@ POLICY: dict[ErrorKind, Row] = {
     "permission_denied": Row(Retry(), before="one turn to repair it"),
     "sandbox_limit": Row(Retry()),
     "sandbox_unavailable": Row(Block()),
-    "tool_failed": Row(Retry(), breaker=True),
+    "tool_failed": Row(Retry()),
+    "outcome_unknown": Row(Block()),
     "budget_too_small": Row(Exhaust("tokens")),
     "no_rule_applies": Row(End("exhausted", "no_rule_applies")),
+    "dependency_down": Row(Retry(base_s=2.0, cap_s=120.0)),
     "worker_lost": Row(Retry()),
     "internal": Row(Retry(base_s=1.0)),
 }
@@ -102,7 +102,7 @@ def table() -> str:
         "| kind | first | then | counts for the breaker |",
         "|---|---|---|---|",
         *(
-            f"| `{kind}` | {row.before} | {_words(kind, row)} | {'yes' if row.breaker else 'no'} |"
+            f"| `{kind}` | {row.before} | {_words(kind, row)} | {'yes' if kind in ILL else 'no'} |"
             for kind, row in POLICY.items()
         ),
         "",

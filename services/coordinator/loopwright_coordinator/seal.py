@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from loopwright.breaker import Refuse
 from loopwright.control import Control
 from loopwright.events import (
     EventData,
@@ -19,6 +21,7 @@ from loopwright.events import (
 )
 from loopwright.fold.settlements import settle
 from loopwright.loop import Loop, apply
+from loopwright_coordinator.breakers import held_by_a_breaker
 from loopwright_coordinator.budgets import warnings_of
 from loopwright_coordinator.exits import Exit, end
 from loopwright_coordinator.grants import settle_unheard
@@ -30,12 +33,19 @@ GRACE_S = 2.0
 WAKE_MARGIN_S = 5.0
 
 
-def sealed(loop: Loop, decision: Decision, now: datetime, control: Control | None) -> Decision:
+def sealed(
+    loop: Loop,
+    decision: Decision,
+    now: datetime,
+    control: Control | None,
+    down: Mapping[str, Refuse],
+) -> Decision:
     """The decision as it is to be carried out; `control` is the person's word that it does."""
     if not isinstance(decision, Append):
         return decision
     data = decision.data.model_copy(update={"control": control}) if control else decision.data
     data = _held_by_a_pause(loop, data)
+    data = held_by_a_breaker(loop, data, now, down)
     if loop.n + 2 >= loop.limits.events and not isinstance(data, LoopEnded):
         if isinstance(data, LateResultRecorded):
             return Ignore("the log is at its cap")

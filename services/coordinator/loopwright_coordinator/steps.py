@@ -1,4 +1,7 @@
-"""Granting a step: each function makes the one event that does it, or holds or ends. Pure."""
+"""Granting a step: each function makes the one event that does it, or holds or ends. Pure.
+
+Nothing is granted past the loop's deadline, whoever asks: a result, a timer or a person.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ from loopwright.loop import Loop
 from loopwright.plan import Outcome, Plan
 from loopwright_coordinator.budgets import forecast_of, reserve_plan, reserve_verification
 from loopwright_coordinator.exits import (
+    end,
     exhausted,
     no_call_fits,
     out_of_budget,
+    overdue,
     too_many_actions,
 )
 from loopwright_coordinator.grants import grant_execution, grant_plan, grant_verification
@@ -54,6 +59,8 @@ def plan_step(
     notice: Notice | None = None,
 ) -> Append:
     """Ask for a plan; `loop` stands between two iterations, or before another attempt."""
+    if now >= loop.deadline:
+        return _too_late(loop, settles, now)
     reserved = reserve_plan(loop)
     if reserved is None:
         return Append(out_of_budget(loop, now, no_call_fits(loop), settles=settles))
@@ -78,6 +85,8 @@ def execution_step(
     loop: Loop, settles: Settlement | None, plan: Plan, now: datetime, nonce: str, *, attempt: int
 ) -> Append:
     """Ask for the plan to be run."""
+    if now >= loop.deadline:
+        return _too_late(loop, settles, now)
     over = too_many_actions(loop, plan)
     if over is not None:
         return Append(out_of_budget(loop, now, over, settles=settles, plan=plan))
@@ -97,6 +106,8 @@ def verification_step(
     attempt: int,
 ) -> Append:
     """Ask for the revision to be judged."""
+    if now >= loop.deadline:
+        return _too_late(loop, settles, now)
     reserved = reserve_verification(loop)
     if reserved is None:
         over = no_call_fits(loop)
@@ -114,3 +125,8 @@ def verification_step(
         before=loop.verdict if known else None,
     )
     return Append(data, token=nonce)
+
+
+def _too_late(loop: Loop, settles: Settlement | None, now: datetime) -> Append:
+    """The end of a loop that is asked for a step after its deadline."""
+    return Append(end(loop, now, overdue(loop), settles=settles))

@@ -18,12 +18,13 @@ import nats.js.errors
 import structlog
 
 from loopwright import subjects
-from loopwright.errors import LoopwrightError
+from loopwright.breakers import Breakers
+from loopwright.errors import BusUnavailableError, LoopwrightError
 from loopwright.listing import open_loops, subjects_of
 from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
 from loopwright.service.intake import pause
-from loopwright.service.metrics import WatchdogMetrics
+from loopwright.service.metrics import BREAKER_LEVELS, WatchdogMetrics
 from loopwright.service.streams import COORDINATOR, INTAKE
 from loopwright_coordinator.admission import Settle
 from loopwright_coordinator.inputs import Begin, Woken
@@ -79,6 +80,8 @@ class Watchdog:
             await self._consumer(subjects.LOOPS, role)
         dead = await self.bus.js.stream_info(subjects.DEAD)
         self.metrics.dead.set(dead.state.messages)
+        for breaker in await Breakers(self.bus.nc).ls():
+            self.metrics.breaker.labels(breaker.dependency).set(BREAKER_LEVELS[breaker.state])
 
     async def _consumer(self, stream: str, name: str) -> tuple[int, int]:
         info = await self.bus.js.consumer_info(stream, name)
@@ -98,17 +101,26 @@ class Watchdog:
         """Wake each open loop whose look is overdue: its timer was lost."""
         woken = 0
         for loop_id in sorted(await open_loops(self.bus.nc)):
-            loop = await self.log.load(loop_id, at_least=0)
-            if loop is None or loop.ended is not None:
-                continue
-            due = datetime.now(UTC) - self.overdue
-            if loop.state == "admitted" and loop.updated_at < due:
-                await self.settle(loop_id, Begin(self.max_usd))
-            elif next_look(loop).at < due:
-                await self.settle(loop_id, Woken())
-            else:
-                continue
-            woken += 1
-            log.warning("a look that was overdue", loop=loop_id, state=loop.state)
+            try:
+                woken += await self._woken(loop_id)
+            except BusUnavailableError:
+                raise
+            except Exception:  # what is wrong with one loop keeps no other from its look
+                log.exception("a loop could not be looked at", loop=loop_id)
         self.metrics.swept.inc(woken)
         return woken
+
+    async def _woken(self, loop_id: str) -> bool:
+        """Look at a loop if nobody did in time."""
+        loop = await self.log.load(loop_id, at_least=0)
+        if loop is None or loop.ended is not None:
+            return False
+        due = datetime.now(UTC) - self.overdue
+        if loop.state == "admitted" and loop.updated_at < due:
+            await self.settle(loop_id, Begin(self.max_usd))
+        elif next_look(loop).at < due:
+            await self.settle(loop_id, Woken())
+        else:
+            return False
+        log.warning("a look that was overdue", loop=loop_id, state=loop.state)
+        return True

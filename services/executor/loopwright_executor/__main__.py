@@ -10,7 +10,10 @@ from loopwright.service.sandbox import choose
 from loopwright.service.settings import SandboxedSettings, load
 from loopwright.workspace import Workspaces
 from loopwright_executor.app import ExecuteStep
-from loopwright_executor.commands import Commands
+from loopwright_executor.journal import BusJournal
+from loopwright_executor.once import Once
+from loopwright_executor.tools.commands import Commands
+from loopwright_executor.tools.toolbox import Toolbox
 
 
 def main() -> None:
@@ -20,7 +23,8 @@ def main() -> None:
     async def make_step(parts: Process, objects: Objects) -> ExecuteStep:
         sandbox = await choose(allow_none=settings.sandbox_allow_none)
         workspaces = Workspaces(settings.cache_dir / "executor", objects)
-        return ExecuteStep(workspaces, Commands(sandbox, parts.redactor))
+        tools = Toolbox(Commands(sandbox, parts.redactor), Once(BusJournal(parts.bus)))
+        return ExecuteStep(workspaces, tools)
 
     run_role("executor", ExecutionRequested, settings, make_step)
 

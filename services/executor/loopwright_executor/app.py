@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 
 from loopwright.budget import Usage
 from loopwright.errors import BusUnavailableError, ErrorInfo, StepError
@@ -14,21 +13,11 @@ from loopwright.plan import ActionOutcome, Change, Outcome
 from loopwright.results import ExecutionFinished, StepFailed
 from loopwright.service.sandbox import limits_of
 from loopwright.service.step import Performed, Request
-from loopwright.tools import (
-    TOOLS,
-    Action,
-    FileDeleteArgs,
-    FileEditArgs,
-    FileReadArgs,
-    FileWriteArgs,
-    PythonArgs,
-    ShellArgs,
-    action_faults,
-)
+from loopwright.tools import Action
 from loopwright.workspace import Snapshot, WorkspaceError, Workspaces
-from loopwright_executor import files
-from loopwright_executor.commands import Commands
 from loopwright_executor.core import NAMED_CHANGES, TEXT_CHARS, bounded, skipped, stops
+from loopwright_executor.tools.call import Call
+from loopwright_executor.tools.toolbox import Toolbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +25,7 @@ class ExecuteStep:
     """Runs plans in workspaces."""
 
     workspaces: Workspaces
-    commands: Commands
+    tools: Toolbox
 
     async def perform(self, request: Request[ExecutionRequested]) -> Performed:
         """Run the granted plan and report its outcome and the new revision."""
@@ -73,7 +62,7 @@ class ExecuteStep:
                 for item in changed[:NAMED_CHANGES]
             ),
             changed_paths=len(changed),
-            isolation=self.commands.sandbox.level,
+            isolation=self.tools.commands.sandbox.level,
         )
 
     async def _base(self, request: Request[ExecutionRequested]) -> str:
@@ -96,56 +85,33 @@ class ExecuteStep:
     ) -> list[ActionOutcome]:
         """The outcomes of the actions, up to the first failure that counts."""
         outcomes: list[ActionOutcome] = []
-        for action in request.data.plan.actions:
+        for index, action in enumerate(request.data.plan.actions):
             if request.stop.is_set():
                 raise StepError("timeout", "the step was stopped before all actions had run")
             started.actions += 1
-            outcome = await self._run(request, tree, action)
+            call = self._call(request, tree, index, action)
+            outcome = await self.tools.run(call, request.grant.tools)
             outcomes.append(outcome)
             if stops(action, outcome):
                 break
         return outcomes
 
-    async def _run(
-        self, request: Request[ExecutionRequested], tree: Path, action: Action
-    ) -> ActionOutcome:
-        for fault in action_faults(action, request.grant.tools, "action"):
-            raise StepError("permission_denied", str(fault))
-        args = TOOLS[action.tool].args.model_validate(action.args)
-        timeout_s = action.timeout or request.goal.limits.action_time
-        limits = limits_of(request.goal.limits, timeout_s, excerpt_bytes=TEXT_CHARS)
-        match args:
-            case ShellArgs():
-                return await self.commands.shell(tree, args, limits, request.stop)
-            case PythonArgs():
-                return await self.commands.python(tree, args, limits, request.stop)
-            case FileReadArgs() | FileWriteArgs() | FileEditArgs() | FileDeleteArgs():
-                return _file_action(action.tool, tree, args)
-            case _:
-                raise StepError("tool_not_found", f"'{action.tool}' has no implementation here")
-
-
-def _file_action(
-    tool: str, tree: Path, args: FileReadArgs | FileWriteArgs | FileEditArgs | FileDeleteArgs
-) -> ActionOutcome:
-    began = monotonic()
-    try:
-        match args:
-            case FileReadArgs():
-                text = files.read(tree, args)
-            case FileWriteArgs():
-                text = files.write(tree, args)
-            case FileEditArgs():
-                text = files.edit(tree, args)
-            case FileDeleteArgs():
-                text = files.delete(tree, args)
-    except StepError as error:
-        return ActionOutcome(
-            tool=tool, status="failed", failure=error.info.kind, stderr=error.info.message
+    def _call(
+        self, request: Request[ExecutionRequested], tree: Path, index: int, action: Action
+    ) -> Call:
+        goal, grant = request.goal, request.grant
+        timeout_s = action.timeout or goal.limits.action_time
+        return Call(
+            loop=request.loop,
+            iteration=grant.iteration,
+            index=index,
+            attempt=grant.attempt,
+            action=action,
+            goal=goal,
+            tree=tree,
+            limits=limits_of(goal.limits, timeout_s, excerpt_bytes=TEXT_CHARS),
+            stop=request.stop,
         )
-    return ActionOutcome(
-        tool=tool, status="succeeded", stdout=text, duration_s=round(monotonic() - began, 4)
-    )
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from loopwright.errors import ErrorKind, StepError
 from loopwright.goal import Playbook, Rule
 from loopwright.plan import Plan, Verdict
-from loopwright.tools import TOOLS, Action, action_faults
+from loopwright.tools import TOOLS, Action, action_faults, plan_faults
 from loopwright.workspace.errors import WorkspacePathError
 from loopwright.workspace.paths import check_path, matches
 
@@ -93,6 +93,10 @@ def refusal(plan: Plan, tools: tuple[str, ...], protected: tuple[str, ...]) -> R
         fault
         for index, action in enumerate(plan.actions)
         for fault in _action_refusals(action, f"actions.{index}", tools, protected)
+    ]
+    found += [
+        Refused("invalid_arguments", fault.message)
+        for fault in plan_faults(plan.actions, "actions")
     ]
     if not found:
         return None

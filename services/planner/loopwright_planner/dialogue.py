@@ -19,9 +19,10 @@ from loopwright.events import PlanRequested
 from loopwright.goal import OpenAI
 from loopwright.plan import Plan
 from loopwright.service.llm.capabilities import Capabilities, Features
-from loopwright.service.llm.client import Answer, Call, CallFailedError, Llm
+from loopwright.service.llm.client import Answer, Call, CallFailedError
 from loopwright.service.llm.failures import of_finish
 from loopwright.service.llm.fence import cut
+from loopwright.service.llm.guarded import Asks
 from loopwright.service.llm.spend import (
     MESSAGE_TOKENS,
     MIN_OUTPUT_TOKENS,
@@ -61,7 +62,7 @@ class Dialogue:
     request: Request[PlanRequested]
     spec: OpenAI
     situation: Situation
-    llm: Llm
+    llm: Asks
     capabilities: Capabilities
     timeout_s: float
     now: Callable[[], datetime]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from loopwright.service.llm.settings import LlmSettings
+from loopwright.service.settings import SandboxedSettings
 
 
-class PlannerSettings(LlmSettings):
-    """The endpoint of the planner's models."""
+class PlannerSettings(LlmSettings, SandboxedSettings):
+    """The endpoint of the planner's models, and the sandbox of planner programs."""

@@ -10,11 +10,14 @@ import structlog
 
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import Grant, PlanRequested
-from loopwright.goal import OpenAI, Playbook
+from loopwright.goal import CommandPlanner, OpenAI, Playbook
 from loopwright.results import PlanProposed, StepFailed
+from loopwright.service.gate import Gate, holder_of
 from loopwright.service.llm.capabilities import Capabilities
 from loopwright.service.llm.client import Llm
+from loopwright.service.llm.guarded import GuardedLlm
 from loopwright.service.step import Performed, Request
+from loopwright_planner.command import Programs
 from loopwright_planner.core import plan_by_rule
 from loopwright_planner.dialogue import Dialogue
 from loopwright_planner.prompt import Situation
@@ -44,8 +47,12 @@ class PlanStep:
     workspaces: Workspaces
     llm: Llm
     llm_timeout_s: float
+    programs: Programs | None = None
+    """Where goals may name a program as their planner."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     now: Callable[[], datetime] = _utc
+    gate: Gate | None = None
+    """The models' breakers; without it every call is made."""
 
     async def perform(self, request: Request[PlanRequested]) -> Performed:
         """The plan that the goal's planner gives for this state."""
@@ -56,6 +63,10 @@ class PlanStep:
                 before = origin.failing if origin else ()
                 plan = plan_by_rule(playbook, data.verdict, data.rule_uses, before)
                 return Performed(PlanProposed(plan=plan))
+            case CommandPlanner() as spec:
+                if self.programs is None:
+                    raise StepError("sandbox_unavailable", "this planner runs no programs")
+                return Performed(PlanProposed(plan=await self.programs.plan(request, spec)))
             case OpenAI() as spec:
                 return await self._ask(request, spec)
 
@@ -70,7 +81,7 @@ class PlanStep:
             request=request,
             spec=spec,
             situation=Situation(request.goal, request.grant, request.data, view),
-            llm=self.llm,
+            llm=GuardedLlm(self.llm, self.gate, holder_of(request)) if self.gate else self.llm,
             capabilities=self.capabilities,
             timeout_s=self.llm_timeout_s,
             now=self.now,

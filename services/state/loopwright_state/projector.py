@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import nats.errors
 import nats.js.errors
 import structlog
-from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from redis.exceptions import RedisError
 
 from loopwright import subjects
 from loopwright.chain import decode_event, digest
+from loopwright.direct import Stored
 from loopwright.errors import LoopwrightError, UnreadableError
 from loopwright.loop import Loop
 from loopwright.objects import ObjectDamagedError, ObjectMissingError, Objects
@@ -28,7 +28,7 @@ from loopwright.service.bus import Bus
 from loopwright.service.cache import Cache
 from loopwright.service.intake import pause
 from loopwright_state.core import LAYOUT, Known, Writes, project, quarantine
-from loopwright_state.reader import Reader, reading
+from loopwright_state.reader import Reader
 from loopwright_state.store import Position, Store
 
 log = structlog.get_logger()
@@ -124,8 +124,8 @@ class Projector:
             try:
                 position = await self._begin()
                 if position is not None:
-                    async with reading(self.bus.js, position.seq + 1) as reader:
-                        await self._follow(reader, position, stop)
+                    reader = Reader(self.bus, position.seq + 1, position.stream)
+                    await self._follow(reader, position, stop)
             except (
                 RedisError,
                 LoopwrightError,
@@ -181,12 +181,12 @@ class Projector:
         self.metrics.cut.set(await self.store.cuts())
         self.healthy = True
         await self._arrived(position, [])
-        messages: list[Msg] = []
+        messages: list[Stored] = []
         while not stop.is_set():
             messages = [
                 message
                 for message in messages or await reader.batch()
-                if message.metadata.sequence.stream > position.seq
+                if message.seq > position.seq
             ]
             after = await self._advance(position, messages) if messages else None
             if after is not None:
@@ -202,14 +202,13 @@ class Projector:
                 self._forget()
                 await self._arrived(position, [])
 
-    async def _advance(self, before: Position, messages: list[Msg]) -> Position | None:
+    async def _advance(self, before: Position, messages: list[Stored]) -> Position | None:
         """Write a batch; None where another replica was first."""
         batch = await self._begun(before, dict.fromkeys(map(_loop_of, messages)))
         if batch is not None:
             for message in messages:
-                seq = message.metadata.sequence.stream
-                batch.take(_loop_of(message), seq, await self._body(message))
-            after = before.at(messages[-1].metadata.sequence.stream)
+                batch.take(_loop_of(message), message.seq, await self._body(message))
+            after = before.at(messages[-1].seq)
             if await self.store.apply(before, after, batch.writes):
                 await self._written(batch)
                 return after
@@ -233,11 +232,11 @@ class Projector:
             known |= found
         return Batch(known)
 
-    async def _body(self, message: Msg) -> bytes | UnreadableError:
+    async def _body(self, message: Stored) -> bytes | UnreadableError:
         """The event's body; what can never be read is a value, so that it stops its loop only."""
         for wait in (*MISSING_WAITS_S, None):
             try:
-                return await check_out(message.data, self.objects)
+                return await check_out(message.body, self.objects)
             except UnreadableError as error:
                 return error
             except RecursionError:
@@ -260,10 +259,11 @@ class Projector:
         if batch.broken:
             self.metrics.quarantined.set(await self.store.quarantined())
 
-    async def _arrived(self, position: Position, messages: list[Msg]) -> None:
+    async def _arrived(self, position: Position, messages: list[Stored]) -> None:
         if messages:
-            newest = messages[-1].metadata
-            self._last = max(self._last, newest.sequence.stream + newest.num_pending)
+            newest = messages[-1]
+            pending = int(newest.headers.get("Nats-Num-Pending", 0))
+            self._last = max(self._last, newest.seq + pending)
         self.metrics.position.set(position.seq)
         self.metrics.lag.set(max(0, self._last - position.seq))
         async with self.moved:
@@ -283,5 +283,5 @@ def _projected(
     return project(before, loop_id, decode_event(body), seq, digest(body))
 
 
-def _loop_of(message: Msg) -> str:
+def _loop_of(message: Stored) -> str:
     return message.subject.split(".")[1]

@@ -1,113 +1,57 @@
-"""The log from a position on: in order, and without a hole, or not at all.
+"""The log from a position on: in order, batch after batch, without a consumer.
 
-Nothing is acknowledged, so what the server sent into a connection that broke would be missing
-without a sign: each delivery's number must follow the one before.
+A consumer would have to be made, and whoever may make one may have the server deliver the log to
+any subject. A read of the stream needs no such right, and leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
 from dataclasses import dataclass
 from time import monotonic
 
-import nats.errors
-import nats.js.errors
-import structlog
-from nats.aio.msg import Msg
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-
 from loopwright import subjects
+from loopwright.direct import Stored, read_batch
 from loopwright.errors import BusUnavailableError
+from loopwright.service.bus import Bus
 
-log = structlog.get_logger()
-
-BATCH = 512
-#: A fetch in flight when the server restarts blocks for its whole time.
-FETCH_S = 0.5
-#: An idle reader asks the server this often whether it is still known, in seconds.
+#: Events are at most 64 KiB, so that this stays well below what a client may have pending.
+BATCH = 128
+#: Between two looks for new events, in seconds.
+IDLE_S = 0.05
+#: An idle reader asks this often whether the log is still the same, in seconds.
 CHECK_S = 2.0
-#: A reader that is not heard of any more is forgotten by the server after this.
-INACTIVE_S = 60.0
 
 
 @dataclass(slots=True)
 class Reader:
-    """One ephemeral consumer of LOOPS."""
+    """Reads LOOPS from `next_seq` on."""
 
-    js: JetStreamContext
-    consumer: str
-    subscription: JetStreamContext.PullSubscription
-    delivered: int = 0
-    """The number of the newest delivery."""
+    bus: Bus
+    next_seq: int
+    created: str
+    """When the stream was made: another stream of the same name is another log."""
     _looked: float = 0.0
-    _waiting: bool = False
 
-    async def batch(self) -> list[Msg]:
-        """The next events, or none after a while; BusUnavailableError where one is missing."""
-        try:
-            messages = await self.subscription.fetch(BATCH, timeout=FETCH_S)
-        except TimeoutError:
-            messages = []
-        if not messages:  # nats-py gives none, or raises, as it comes
-            if monotonic() - self._looked >= CHECK_S:
-                await self._look()
-            return []
-        for message in messages:
-            self._follows(message)
-        self._waiting = False
-        return messages
-
-    def _follows(self, message: Msg) -> None:
-        number = message.metadata.sequence.consumer
-        if number != self.delivered + 1:
-            raise BusUnavailableError(
-                f"delivery {number} came after {self.delivered}; reading again from the position"
-            )
-        self.delivered = number
+    async def batch(self) -> list[Stored]:
+        """The next events, or none after a while; BusUnavailableError where the log is another."""
+        found = await read_batch(self.bus.nc, subjects.LOOPS, "loop.>", self.next_seq, batch=BATCH)
+        if found:
+            self.next_seq = found[-1].seq + 1
+            return found
+        if monotonic() - self._looked >= CHECK_S:
+            await self._look()
+        await asyncio.sleep(IDLE_S)
+        return []
 
     async def _look(self) -> None:
-        """A consumer that is gone, or that delivers to nobody, is replaced."""
-        info = await self.js.consumer_info(subjects.LOOPS, self.consumer)
+        """A log that was replaced, or that lost its end, is to be read anew."""
+        info = await self.bus.js.stream_info(subjects.LOOPS)
         self._looked = monotonic()
-        sent = info.delivered.consumer_seq if info.delivered is not None else 0
-        behind = sent > self.delivered or bool(info.num_pending)
-        if behind and self._waiting:
+        if str(info.created) != self.created:
+            raise BusUnavailableError("the log was replaced by another; reading it anew")
+        if info.state.last_seq < self.next_seq - 1:
             raise BusUnavailableError(
-                f"the server sent {sent} events and holds {info.num_pending}, "
-                f"{self.delivered} came; reading again from the position"
+                f"the log ends at {info.state.last_seq}, {self.next_seq - 1} was read; "
+                "reading it anew"
             )
-        self._waiting = behind
-
-
-@asynccontextmanager
-async def reading(js: JetStreamContext, start: int) -> AsyncIterator[Reader]:
-    """A reader of every event from stream sequence `start` on."""
-    config = ConsumerConfig(
-        filter_subject="loop.>",
-        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-        opt_start_seq=start,
-        ack_policy=AckPolicy.NONE,
-        inactive_threshold=INACTIVE_S,
-        mem_storage=True,
-    )
-    info = await js.add_consumer(subjects.LOOPS, config)
-    assert info.name is not None
-    subscription = await js.pull_subscribe_bind(
-        info.name, subjects.LOOPS, pending_msgs_limit=-1, pending_bytes_limit=-1
-    )
-    try:
-        yield Reader(js, info.name, subscription)
-    finally:
-        await _forget(js, info.name, subscription)
-
-
-async def _forget(
-    js: JetStreamContext, consumer: str, subscription: JetStreamContext.PullSubscription
-) -> None:
-    try:
-        await subscription.unsubscribe()
-        await js.delete_consumer(subjects.LOOPS, consumer)
-    except (nats.errors.Error, nats.js.errors.Error, TimeoutError):
-        log.debug("the server will forget the reader by itself", consumer=consumer)

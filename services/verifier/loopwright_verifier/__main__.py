@@ -5,6 +5,7 @@ from __future__ import annotations
 from loopwright.events import VerificationRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
+from loopwright.service.gate import Gate
 from loopwright.service.llm.client import Llm
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import choose
@@ -19,11 +20,11 @@ def main() -> None:
     """Serve until SIGTERM."""
     settings = load(VerifierSettings)
 
-    async def make_step(_: Process, objects: Objects) -> VerifyStep:
+    async def make_step(parts: Process, objects: Objects) -> VerifyStep:
         return VerifyStep(
             Workspaces(settings.cache_dir / "verifier", objects),
             await choose(allow_none=settings.sandbox_allow_none),
-            Panel(Llm(settings), settings.llm_timeout_s),
+            Panel(Llm(settings), settings.llm_timeout_s, Gate(parts.bus.nc)),
             settings.http_hosts,
         )
 

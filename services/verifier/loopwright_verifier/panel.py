@@ -11,9 +11,11 @@ from loopwright.checks import JudgeCheck
 from loopwright.errors import StepError
 from loopwright.events import VerificationRequested
 from loopwright.plan import CheckResult
+from loopwright.service.gate import Gate, holder_of
 from loopwright.service.llm.capabilities import Capabilities, Features
 from loopwright.service.llm.client import Call, Llm
 from loopwright.service.llm.failures import of_finish
+from loopwright.service.llm.guarded import GuardedLlm
 from loopwright.service.llm.ladder import Ladder, response_format, step_error
 from loopwright.service.llm.spend import Purse, TokenBound, Worst, one_per_byte
 from loopwright.service.step import Request
@@ -37,6 +39,8 @@ class Panel:
 
     llm: Llm
     timeout_s: float
+    gate: Gate | None = None
+    """The models' breakers; without it every call is made."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     bound: TokenBound = one_per_byte
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -75,8 +79,10 @@ class Panel:
         def compose(features: Features) -> tuple[Call, Worst]:
             return self._compose(check, case, purse, work, features)
 
-        ladder = Ladder(self.llm, self.capabilities, purse)
-        answer = await ladder.ask(model, compose, case.request.stop)
+        request = case.request
+        guarded = GuardedLlm(self.llm, self.gate, holder_of(request)) if self.gate else self.llm
+        ladder = Ladder(guarded, self.capabilities, purse)
+        answer = await ladder.ask(model, compose, request.stop)
         if answer.fault is not None:
             raise step_error(answer.fault)
         said = of_finish(answer.finish_reason, answer.refusal)

@@ -45,6 +45,7 @@ class Changes(TypedDict, total=False):
     open: OpenGrant
     settled: tuple[OpenGrant, ...]
     held: Held | None
+    failing_since: datetime
     wake_at: datetime | None
     plan: Plan
     revision: str | None
@@ -78,8 +79,14 @@ def stated(loop: Loop, data: EventData, at: datetime, seq: int) -> Changes:
                 reason=data.reason,
                 detail=data.detail,
                 wanted=data.wanted,
+                dependency=data.dependency,
             )
-            return {"state": data.hold, "held": held, "wake_at": data.wake_at}
+            return {
+                "state": data.hold,
+                "held": held,
+                "wake_at": data.wake_at,
+                **_down(loop, data, at),
+            }
         case LoopControlled():
             if data.control is not None and data.control.kind == "resume":
                 return {"state": _WORK[loop.step], "held": None, "wake_at": data.wake_at}
@@ -96,6 +103,13 @@ def stated(loop: Loop, data: EventData, at: datetime, seq: int) -> Changes:
                 "held": None,
                 "wake_at": None,
             }
+
+
+def _down(loop: Loop, data: LoopHeld, at: datetime) -> Changes:
+    """A dependency that is down is waited for within the patience, whether a step failed or not."""
+    if data.dependency is None:
+        return {}
+    return {"failing_since": loop.failing_since or at}
 
 
 def _granted(data: RequestData, seq: int) -> Changes:

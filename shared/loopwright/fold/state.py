@@ -42,6 +42,8 @@ class Held(Wire):
     reason: Reason | None = None
     detail: str = ""
     wanted: Wanted | None = None
+    dependency: str | None = None
+    """Whose breaker is waited for."""
 
 
 class Loop(Wire):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 import uvicorn
 from faststream.asgi import AsgiFastStream, AsgiResponse
 from faststream.asgi.types import ASGIApp, Receive, Scope, Send
 from faststream.nats import NatsBroker
-from faststream.security import SASLPlaintext
+from faststream.nats.security import NatsNKey
+from faststream.security import BaseSecurity, SASLPlaintext
 from prometheus_client import make_asgi_app
 
+from loopwright.plugins import load_own_tools
 from loopwright.service.bus import Bus
 from loopwright.service.logs import Redactor, configure
 from loopwright.service.metrics import Metrics
@@ -85,6 +89,7 @@ class Process:
 def process(name: str, settings: ServiceSettings) -> Process:
     """Logging, metrics, traces and an unconnected broker for a service."""
     redactor = configure(name, settings)
+    load_own_tools()
     metrics = Metrics()
     stop = asyncio.Event()
     return Process(
@@ -113,25 +118,37 @@ def _broker(
             log.error("the bus connection is closed for good")
             os._exit(1)
 
-    security = None
-    if settings.nats_user and settings.nats_password:
-        password = settings.nats_password.get_secret_value()
-        security = SASLPlaintext(settings.nats_user, password)
+    async def failed(error: Exception) -> None:
+        # Nobody else hears that the bus refused a subject: the request just gets no answer.
+        log.warning("the bus says", error=str(error))
+
+    connection = settings.connection(name)
+    options = connection.options()
     return NatsBroker(
-        settings.nats_url,
+        connection.url,
         name=f"{name}/{settings.replica}",
-        security=security,
+        security=_security(options),
         max_reconnect_attempts=-1,
         reconnect_time_wait=settings.reconnect_wait_s,  # type: ignore[arg-type]  # it is slept on
         ping_interval=settings.ping_interval_s,  # type: ignore[arg-type]
         max_outstanding_pings=MAX_PINGS,
-        inbox_prefix=f"_INBOX_{name}",
+        inbox_prefix=options["inbox_prefix"],
         graceful_timeout=settings.grace_s,
         disconnected_cb=lost,
         reconnected_cb=back,
         closed_cb=closed,
+        error_cb=failed,
         logger=None,
     )
+
+
+def _security(options: Mapping[str, Any]) -> BaseSecurity | None:
+    tls: ssl.SSLContext | None = options.get("tls")
+    if "nkeys_seed_str" in options:
+        return NatsNKey.from_seed(options["nkeys_seed_str"], ssl_context=tls)
+    if "password" in options:
+        return SASLPlaintext(options["user"], options["password"], ssl_context=tls)
+    return BaseSecurity(ssl_context=tls) if tls is not None else None
 
 
 def serve(parts: Process) -> None:

@@ -7,15 +7,15 @@ what it means: lost a race (ConflictError), unknown outcome (BusUnavailableError
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
+from loopwright.direct import UNAVAILABLE, read_batch
+from loopwright.direct import Stored as Stored
 from loopwright.errors import BusUnavailableError, ConflictError, PayloadTooLargeError
 
 #: Body and headers together. The server's max_payload is 1 MiB and counts headers; past it the
@@ -24,25 +24,6 @@ MAX_MESSAGE_BYTES = 256 * 1024
 
 #: The server's codes for a lost compare-and-set; with replicas it uses either.
 _CONFLICTS = frozenset({10071, 10164})
-_UNAVAILABLE = (
-    TimeoutError,  # of nats-py, whose own is a subclass, and of asyncio
-    nats.errors.ConnectionClosedError,
-    nats.errors.ConnectionReconnectingError,
-    nats.errors.OutboundBufferLimitError,
-    nats.errors.StaleConnectionError,
-    NoStreamResponseError,
-    ConnectionError,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message as the stream holds it."""
-
-    subject: str
-    seq: int
-    body: bytes
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +67,23 @@ class Bus:
             if error.err_code in _CONFLICTS:
                 raise ConflictError(f"{subject}: another writer was first") from error
             raise BusUnavailableError(f"{subject}: {error.description}") from error
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             raise BusUnavailableError(f"{subject}: no answer from the bus") from error
         return ack.seq
 
     async def last(self, stream: str, subject: str) -> Stored | None:
         """The newest message on a subject (or filter), read at the stream's leader."""
         return await self._get(stream, {"last_by_subj": subject})
+
+    async def look(self, stream: str, subject: str) -> Stored | None:
+        """The newest message on one subject, at any replica: for what never changes."""
+        try:
+            raw = await self.js.get_msg(stream, subject=subject, direct=True)
+        except NotFoundError:
+            return None
+        except (APIError, *UNAVAILABLE) as error:
+            raise BusUnavailableError(f"{stream}: no answer from the bus") from error
+        return Stored(raw.subject or subject, raw.seq or 0, raw.data or b"", raw.headers or {})
 
     async def next(self, stream: str, subject: str, seq: int) -> Stored | None:
         """The first message on a subject (or filter) from `seq` on, read at the leader."""
@@ -113,7 +104,7 @@ class Bus:
             return None
         except APIError as error:
             raise BusUnavailableError(f"{stream}: {error.description}") from error
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             raise BusUnavailableError(f"{stream}: no answer from the bus") from error
         return Stored(raw.subject or "", raw.seq or 0, raw.data or b"", raw.headers or {})
 
@@ -127,38 +118,11 @@ class Bus:
         """
         start = seq
         while True:
-            messages = await self._read_batch(stream, subject, start, batch)
+            messages = await read_batch(
+                self.nc, stream, subject, start, batch=batch, timeout_s=self._timeout_s
+            )
             for message in messages:
                 yield message
             if len(messages) < batch:
                 return
             start = messages[-1].seq + 1
-
-    async def _read_batch(self, stream: str, subject: str, seq: int, batch: int) -> list[Stored]:
-        inbox = self.nc.new_inbox()
-        subscription = await self.nc.subscribe(inbox)
-        request = json.dumps({"seq": seq, "next_by_subj": subject, "batch": batch})
-        found: list[Stored] = []
-        try:
-            await self.nc.publish(f"$JS.API.DIRECT.GET.{stream}", request.encode(), reply=inbox)
-            while True:
-                message = await subscription.next_msg(timeout=self._timeout_s)
-                headers = message.headers or {}
-                if "Status" in headers:  # 204: the end of the batch; 404: nothing there
-                    if headers["Status"] not in ("204", "404"):
-                        raise BusUnavailableError(
-                            f"{stream}: {headers.get('Description', headers)}"
-                        )
-                    return found
-                found.append(
-                    Stored(
-                        headers["Nats-Subject"],
-                        int(headers["Nats-Sequence"]),
-                        message.data,
-                        headers,
-                    )
-                )
-        except _UNAVAILABLE as error:
-            raise BusUnavailableError(f"{stream}: no answer from the bus") from error
-        finally:
-            await subscription.unsubscribe()

@@ -78,6 +78,22 @@ class CoordinatorMetrics:
         )
 
 
+#: How a breaker's state is drawn.
+BREAKER_LEVELS = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class BreakerMetrics:
+    """What the coordinator sees of the breakers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.changes = Counter(
+            "loopwright_breaker_changes",
+            "Changes of state of a dependency's breaker",
+            ["dependency", "state"],
+            registry=registry,
+        )
+
+
 class WatchdogMetrics:
     """What the coordinator's watchdog sees."""
 
@@ -98,6 +114,12 @@ class WatchdogMetrics:
             "loopwright_consumer_unacknowledged",
             "Messages that are being handled",
             ["stream", "consumer"],
+            registry=registry,
+        )
+        self.breaker = Gauge(
+            "loopwright_breaker_state",
+            "0 closed, 1 half-open, 2 open",
+            ["dependency"],
             registry=registry,
         )
         self.dead = Gauge("loopwright_dead_letters_kept", "Dead letters", registry=registry)

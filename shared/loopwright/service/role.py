@@ -74,7 +74,7 @@ def run_role(
             pull_sub=PullSub(batch_size=1, timeout=PULL_S),
             ack_policy=AckPolicy.MANUAL,
             decoder=_undecoded,
-            inbox_prefix=f"_INBOX_{role}.".encode(),
+            inbox_prefix=f"_INBOX_{settings.nats_user or role}.".encode(),
         )(on_request)
     serve(parts)
 

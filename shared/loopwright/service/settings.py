@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from loopwright.connection import Connection
 from loopwright.errors import SettingsError
 
 
@@ -21,6 +22,13 @@ class ServiceSettings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str | None = None
     nats_password: SecretStr | None = None
+    nats_nkey_file: Path | None = None
+    """A file with the seed of this service's nkey; goes before a password."""
+    nats_ca_file: Path | None = None
+    """The authority that signed the bus server's certificate; with it the bus must speak TLS."""
+    nats_cert_file: Path | None = None
+    """This service's own certificate, where the bus wants one."""
+    nats_key_file: Path | None = None
     ping_interval_s: float = Field(default=5.0, gt=0)
     """A server that leaves two pings unanswered is given up at the third, in seconds between."""
     reconnect_wait_s: float = Field(default=1.0, gt=0)
@@ -44,6 +52,19 @@ class ServiceSettings(BaseSettings):
     """Steps that this process works on at once."""
     grace_s: float = Field(default=15.0, ge=0)
     """How long running steps may go on after SIGTERM, in seconds."""
+
+    def connection(self, name: str) -> Connection:
+        """How the bus is reached by the service of this name."""
+        password = self.nats_password
+        return Connection(
+            url=self.nats_url,
+            name=self.nats_user or name,
+            password=password.get_secret_value() if password and self.nats_user else None,
+            nkey_file=self.nats_nkey_file,
+            ca_file=self.nats_ca_file,
+            cert_file=self.nats_cert_file,
+            key_file=self.nats_key_file,
+        )
 
 
 class SandboxedSettings(ServiceSettings):

@@ -33,8 +33,14 @@ RETRY_S = 0.25
 #: A message with headers; above the cap of `Bus.publish`, below the server's max_payload.
 MAX_STORED_BYTES = 512 * 1024
 _DAY_S = 86_400.0
+#: How long it is known that an action was done that must not be done twice. A loop that is held
+#: longer than this in the middle of such an action could do it again.
+EFFECTS_DAYS = 400
 #: So many deliveries may be unacknowledged; the server's default of 1,000 stalls a busy consumer.
 MAX_ACK_PENDING = 20_000
+
+#: Changes of a shared record that are kept.
+RECORD_HISTORY = 64
 
 #: The coordinator's intake: stream → what it filters.
 INTAKE: dict[str, str] = {
@@ -76,6 +82,13 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         discard=DiscardPolicy.NEW,
         max_age=7 * _DAY_S,
     )
+    effects = StreamConfig(
+        name=subjects.EFFECTS,
+        subjects=["effect.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        max_age=EFFECTS_DAYS * _DAY_S,
+    )
     timers = StreamConfig(
         name=subjects.TIMERS,
         subjects=["timer.>"],
@@ -92,6 +105,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         max_bytes=1024**3,
         allow_direct=True,
     )
+    breakers = _records(subjects.BREAKERS, "breaker.>")
     notify = _queue(subjects.NOTIFY, "notify.*.*")
     notifier = _consumer(NOTIFIER, "notify.*.*", settings)
     notifier.ack_wait = DELIVERY_S
@@ -102,9 +116,11 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
         Declared(claims),
+        Declared(effects),
         Declared(timers, (_intake(subjects.TIMERS, settings),)),
         Declared(dead),
         Declared(notify, (notifier,)),
+        Declared(breakers, (_changes(settings, "breaker.>"),)),
     )
     for item in declared:
         item.stream.storage = StorageType.FILE
@@ -120,6 +136,25 @@ def _told(settings: ServiceSettings) -> ConsumerConfig:
     told.filter_subjects = [f"loop.*.{kind}" for kind in NEWS]
     told.deliver_policy = DeliverPolicy.NEW
     return told
+
+
+def _records(name: str, subject: str) -> StreamConfig:
+    """Records that are changed by compare-and-set; the newest changes of each are kept."""
+    return StreamConfig(
+        name=name,
+        subjects=[subject],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_msgs_per_subject=RECORD_HISTORY,
+        allow_direct=True,
+    )
+
+
+def _changes(settings: ServiceSettings, subject: str) -> ConsumerConfig:
+    """What the coordinators must hear of records from now on."""
+    changes = _consumer(COORDINATOR, subject, settings)
+    changes.deliver_policy = DeliverPolicy.NEW
+    return changes
 
 
 def _queue(name: str, subject: str) -> StreamConfig:

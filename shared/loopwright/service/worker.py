@@ -35,7 +35,7 @@ from loopwright.goal import Goal
 from loopwright.objects import Objects
 from loopwright.payloads import check_in, check_out
 from loopwright.results import Result, StepFailed, WorkerLost
-from loopwright.service.bus import Bus
+from loopwright.service.bus import Bus, Stored
 from loopwright.service.cache import Cache
 from loopwright.service.claims import claim
 from loopwright.service.intake import bury_message
@@ -50,6 +50,8 @@ log = structlog.get_logger()
 
 #: How long a finished step tries to report, in seconds; after that its deadline speaks.
 REPORT_S = 60.0
+#: How often a goal that is not there is looked for, and seconds in between.
+LOOKS, LOOK_S = 20, 0.25
 
 
 @dataclass(slots=True)
@@ -180,13 +182,20 @@ class Worker(Generic[RequestT]):
         known = self._goals.get(loop)
         if known is not None:
             return known
-        stored = await self.bus.last(subjects.LOOPS, subjects.loop_event(loop, "loop_admitted"))
-        if stored is None:
-            raise StepError("internal", f"loop {loop}: the log holds no goal")
+        stored = await self._beginning(loop)
         data = decode_event(await check_out(stored.body, self.objects)).data
         assert isinstance(data, LoopAdmitted)
         self._goals.put(loop, data.goal)
         return data.goal
+
+    async def _beginning(self, loop: str) -> Stored:
+        """The loop's first event; a replica of the log that lags behind is asked again."""
+        for _ in range(LOOKS):
+            stored = await self.bus.look(subjects.LOOPS, subjects.loop_event(loop, "loop_admitted"))
+            if stored is not None:
+                return stored
+            await asyncio.sleep(LOOK_S)
+        raise StepError("internal", f"loop {loop}: the log holds no goal")
 
     @asynccontextmanager
     async def _heartbeat(

@@ -10,7 +10,8 @@ import structlog
 
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.service.llm.capabilities import Capabilities, Features
-from loopwright.service.llm.client import Answer, Call, CallFailedError, Llm
+from loopwright.service.llm.client import Answer, Call, CallFailedError
+from loopwright.service.llm.guarded import Asks
 from loopwright.service.llm.spend import Purse, Worst
 from loopwright.wire import Json
 
@@ -27,7 +28,7 @@ Compose = Callable[[Features], tuple[Call, Worst]]
 class Ladder:
     """A model behind its endpoint, and what is known of what it takes."""
 
-    llm: Llm
+    llm: Asks
     capabilities: Capabilities
     purse: Purse
 

@@ -10,7 +10,12 @@ import os
 from pathlib import Path
 
 from loopwright.errors import StepError
-from loopwright.tools import FileDeleteArgs, FileEditArgs, FileReadArgs, FileWriteArgs
+from loopwright.tools.arguments import (
+    FileDeleteArgs,
+    FileEditArgs,
+    FileReadArgs,
+    FileWriteArgs,
+)
 from loopwright.workspace.errors import WorkspacePathError
 from loopwright.workspace.paths import check_path, contained
 from loopwright_executor.core import excerpt, replaced
@@ -21,32 +26,33 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 
 def read(tree: Path, args: FileReadArgs) -> str:
     """The file's text, head and tail if it is long."""
-    return excerpt(_text(_target(tree, args.path), args.path))
+    return excerpt(_text(target(tree, args.path), args.path))
 
 
 def write(tree: Path, args: FileWriteArgs) -> str:
     """Write the whole file and say so."""
-    _store(_target(tree, args.path), args.path, args.content)
+    store(target(tree, args.path), args.path, args.content)
     return f"wrote {len(args.content.encode())} bytes to {args.path}"
 
 
 def edit(tree: Path, args: FileEditArgs) -> str:
     """Replace the one occurrence of a text and say so."""
-    path = _target(tree, args.path)
-    _store(path, args.path, replaced(_text(path, args.path), args.old, args.new, args.path))
+    path = target(tree, args.path)
+    store(path, args.path, replaced(_text(path, args.path), args.old, args.new, args.path))
     return f"replaced 1 text in {args.path}"
 
 
 def delete(tree: Path, args: FileDeleteArgs) -> str:
     """Delete the file and say so."""
-    path = _target(tree, args.path)
+    path = target(tree, args.path)
     if not path.is_symlink() and not path.is_file():
         raise StepError("invalid_arguments", f"{args.path}: there is no such file")
     path.unlink()
     return f"deleted {args.path}"
 
 
-def _target(tree: Path, relative: str) -> Path:
+def target(tree: Path, relative: str) -> Path:
+    """A path of the workspace; StepError for one that leads out of it."""
     try:
         check_path(relative)
         return contained(tree, relative)
@@ -67,12 +73,13 @@ def _text(path: Path, name: str) -> str:
         raise StepError("invalid_arguments", f"{name}: {error.strerror}") from error
 
 
-def _store(path: Path, name: str, content: str) -> None:
+def store(path: Path, name: str, content: str | bytes) -> None:
     """Write without following a link at the end, so that no link is written through."""
+    data = content.encode() if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        with os.fdopen(os.open(path, flags, 0o644), "w", encoding="utf-8", newline="") as file:
-            file.write(content)
+        with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
+            file.write(data)
     except OSError as error:
         raise StepError("invalid_arguments", f"{name}: {error.strerror}") from error

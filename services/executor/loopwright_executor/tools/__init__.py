@@ -1,0 +1,1 @@
+"""What each tool does, one file each; `toolbox` finds the one that an action names."""

@@ -1,0 +1,102 @@
+"""Which implementation an action's tool has, and what is done alike for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from loopwright.errors import StepError
+from loopwright.plan import ActionOutcome
+from loopwright.tools import TOOLS, Isolation, action_faults
+from loopwright.tools import arguments as a
+from loopwright_executor.once import Once
+from loopwright_executor.tools import files
+from loopwright_executor.tools.call import Call
+from loopwright_executor.tools.commands import Commands
+
+#: From weak to strong.
+LEVELS: tuple[str, ...] = ("none", "landlock", "bwrap")
+
+#: What is no outcome of an action but a reason to end the step: a person must look.
+ENDS_THE_STEP = frozenset({"sandbox_unavailable", "outcome_unknown"})
+
+Runner = Callable[[Call], Awaitable[ActionOutcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """Runs actions by their tools."""
+
+    commands: Commands
+    once: Once
+
+    async def run(self, call: Call, allowed: tuple[str, ...]) -> ActionOutcome:
+        """Run one action. StepError where it may not run at all, or the step was stopped."""
+        for fault in action_faults(call.action, allowed, "action"):
+            raise StepError("permission_denied", str(fault))
+        runner = self._runner(call.action.tool)
+        self._require_isolation(call)
+        began = monotonic()
+        try:
+            outcome = await self.once.run(call, lambda: runner(call))
+        except StepError as error:
+            if call.stop.is_set() or error.info.kind in ENDS_THE_STEP:
+                raise
+            outcome = ActionOutcome(
+                tool=call.action.tool,
+                status="failed",
+                failure=error.info.kind,
+                stderr=self.commands.redactor.text(error.info.message),
+            )
+        return outcome.model_copy(
+            update={
+                "tool": call.action.tool,
+                "effect": call.effect,
+                "duration_s": round(monotonic() - began, 4),
+            }
+        )
+
+    def _require_isolation(self, call: Call) -> None:
+        """A level that is not met is a reason not to run, never one to go a step down."""
+        wanted: Isolation = call.goal.min_isolation
+        if LEVELS.index(TOOLS[call.action.tool].min_isolation) > LEVELS.index(wanted):
+            wanted = TOOLS[call.action.tool].min_isolation
+        level = self.commands.sandbox.level
+        if LEVELS.index(level) < LEVELS.index(wanted):
+            raise StepError(
+                "sandbox_unavailable",
+                f"{call.action.tool} needs isolation '{wanted}', this executor has '{level}'; "
+                "`loopwright doctor` says what is missing",
+            )
+
+    def _runner(self, tool: str) -> Runner:
+        runners: dict[str, Runner] = {
+            "shell": self.commands.shell,
+            "python": self.commands.python,
+            "file.read": _file,
+            "file.write": _file,
+            "file.edit": _file,
+            "file.delete": _file,
+            "file.patch": self.commands.patch,
+            "file.search": self.commands.search,
+            "sql": self.commands.sql,
+        }
+        if tool not in runners:
+            raise StepError("tool_not_found", f"'{tool}' has no implementation in this executor")
+        return runners[tool]
+
+
+async def _file(call: Call) -> ActionOutcome:
+    match call.args(TOOLS[call.action.tool].args):
+        case a.FileReadArgs() as args:
+            text = files.read(call.tree, args)
+        case a.FileWriteArgs() as args:
+            text = files.write(call.tree, args)
+        case a.FileEditArgs() as args:
+            text = files.edit(call.tree, args)
+        case a.FileDeleteArgs() as args:
+            text = files.delete(call.tree, args)
+        case other:
+            raise StepError("tool_not_found", f"{type(other).__name__} is no file tool")
+    return ActionOutcome(tool=call.action.tool, status="succeeded", stdout=text)

@@ -1,0 +1,41 @@
+"""A model's endpoint behind its breaker: what planners and judges ask instead of the endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from loopwright.breaker import Holder
+from loopwright.service.gate import Gate
+from loopwright.service.llm.client import Answer, Call, CallFailedError
+
+
+class Asks(Protocol):
+    """Whatever answers calls of a model."""
+
+    async def ask(self, call: Call, stop: asyncio.Event) -> Answer:
+        """The answer, or CallFailedError. Leaves off at once when `stop` is set."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedLlm:
+    """One attempt's calls. Raises StepError `dependency_down` or `rate_limited` for a call that
+    must not be made now: it has cost nothing."""
+
+    llm: Asks
+    gate: Gate
+    holder: Holder
+
+    async def ask(self, call: Call, stop: asyncio.Event) -> Answer:
+        """The answer; how the call ended is told to the model's breaker."""
+        async with self.gate.call(f"llm:{call.model}", self.holder) as passage:
+            try:
+                answer = await self.llm.ask(call, stop)
+            except CallFailedError as error:
+                passage.failed(error.failure.info, stopped=stop.is_set())
+                raise
+            if answer.fault is not None:
+                passage.failed(answer.fault)
+            return answer

@@ -1,0 +1,72 @@
+"""One call of a tool without a bus: for tests of what a tool does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from loopwright.goal import Goal
+from loopwright.plan import ActionOutcome
+from loopwright.service.logs import Redactor
+from loopwright.service.sandbox import LandlockSandbox, Limits, Sandbox
+from loopwright.testing import LOOP_ID, playbook_goal
+from loopwright.tools import Action
+from loopwright_executor.journal import Entry, State
+from loopwright_executor.once import Once
+from loopwright_executor.tools.call import Call
+from loopwright_executor.tools.commands import Commands
+from loopwright_executor.tools.toolbox import Toolbox
+
+
+def call_of(
+    tree: Path,
+    tool: str,
+    goal: Goal | None = None,
+    *,
+    index: int = 0,
+    attempt: int = 1,
+    **args: Any,
+) -> Call:
+    """A call of a tool in a workspace."""
+    return Call(
+        loop=LOOP_ID,
+        iteration=1,
+        index=index,
+        attempt=attempt,
+        action=Action(tool=tool, args=args),
+        goal=goal or playbook_goal(),
+        tree=tree,
+        limits=Limits(wall_s=60.0),
+        stop=asyncio.Event(),
+    )
+
+
+def commands(sandbox: Sandbox | None = None, secrets: tuple[str, ...] = ()) -> Commands:
+    """Commands in the sandbox that needs no privilege."""
+    return Commands(sandbox or LandlockSandbox(), Redactor(secrets))
+
+
+class MemoryJournal:
+    """The journal in this process, shared by all who hold it."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, int, int], Entry] = {}
+
+    async def begin(self, call: Call) -> tuple[bool, Entry]:
+        place = (call.loop, call.iteration, call.index)
+        found = self.entries.get(place)
+        if found is not None and found.digest == call.digest:
+            return False, found
+        self.entries[place] = Entry("begun", call.digest, 1, "mark")
+        return True, self.entries[place]
+
+    async def write(self, call: Call, entry: Entry, state: State, outcome: ActionOutcome) -> None:
+        place = (call.loop, call.iteration, call.index)
+        self.entries[place] = replace(entry, state=state, outcome=outcome)
+
+
+def toolbox(sandbox: Sandbox | None = None, secrets: tuple[str, ...] = ()) -> Toolbox:
+    """Every tool, with a journal of its own."""
+    return Toolbox(commands(sandbox, secrets), Once(MemoryJournal()))
