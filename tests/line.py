@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from loopwright import subjects
 from loopwright.chain import LoopEvent, decode_event
+from loopwright.control import Control
 from loopwright.events import ExecutionRequested, PlanRequested, VerificationRequested
 from loopwright.goal import Goal
 from loopwright.loop import Loop
@@ -31,6 +32,7 @@ from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
 from loopwright_coordinator.dependencies import Dependencies
+from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
 
 KINDS: dict[subjects.Role, Any] = {
@@ -108,6 +110,7 @@ class Line:
             Admission(log, tracing),
             Controls(self.bus),
             Dependencies(Gate(self.bus.nc), log, self.breakers),
+            Kin(log, tracing),
         )
 
     def coordinator(self, coordinator: Coordinator | None = None) -> None:
@@ -155,6 +158,9 @@ class Line:
         return await self._ask(
             subjects.control(loop), b'{"kind": "cancel", "id": "cancel-01", "reason": "enough"}'
         )
+
+    async def say(self, loop: str, word: Control) -> dict[str, Any]:
+        return await self._ask(subjects.control(loop), word.model_dump_json().encode())
 
     async def _ask(self, subject: str, body: bytes) -> dict[str, Any]:
         inbox = self.bus.nc.new_inbox()

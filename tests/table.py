@@ -9,6 +9,7 @@ from typing import Any
 from loopwright.budget import Usage
 from loopwright.control import Control
 from loopwright.errors import ErrorInfo, ErrorKind
+from loopwright.family import Parent
 from loopwright.goal import Goal
 from loopwright.loop import Loop
 from loopwright.plan import ActionOutcome, CheckResult, Outcome, Plan, Verdict
@@ -47,11 +48,12 @@ class Table:
     log: MemoryLog = field(default_factory=MemoryLog)
     tokens: dict[int, str] = field(default_factory=dict)
     count: int = 0
+    parent: Parent | None = None
     replays: bool = True
     """Whether each decision is made twice and the whole log replayed: slow for a long one."""
 
     def __post_init__(self) -> None:
-        self.log.admit(self.goal, at=self.now)
+        self.log.admit(self.goal, at=self.now, parent=self.parent)
 
     @property
     def loop(self) -> Loop:

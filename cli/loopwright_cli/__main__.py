@@ -5,7 +5,16 @@ from __future__ import annotations
 import typer
 
 from loopwright.plugins import load_own_tools
-from loopwright_cli.commands import breakers, control, goals, history, letters, local, loops
+from loopwright_cli.commands import (
+    breakers,
+    control,
+    goals,
+    history,
+    letters,
+    local,
+    loops,
+    memory,
+)
 
 app = typer.Typer(
     name="loopwright",
@@ -18,6 +27,7 @@ for commands in (goals.app, loops.app, history.app, control.app, local.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(breakers.app, name="breakers")
+app.add_typer(memory.app, name="memory")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from loopwright.budget import NOTHING, Amount, Budget
 from loopwright.chain import GENESIS, LoopEvent
 from loopwright.control import Amend, Approve, Control
 from loopwright.events import (
+    ChildSettled,
     ExecutionRequested,
     Grant,
     LateResultRecorded,
@@ -24,6 +25,7 @@ from loopwright.events import (
     Settlement,
     VerificationRequested,
 )
+from loopwright.family import ChildEnd, Slice, Spawned
 from loopwright.goal import Goal
 from loopwright.marks import plan_digest
 from loopwright.plan import Verdict
@@ -66,6 +68,12 @@ class _Ledger:
     verdict: Verdict | None = None
     """The newest verdict about which a person was asked."""
     controls: set[str] = field(default_factory=set)
+    slices: dict[str, Slice] = field(default_factory=dict)
+    """Of the children that have not ended."""
+    started: set[str] = field(default_factory=set)
+    iteration: int = 0
+    below: int = 0
+    """Iterations of children that have ended."""
 
 
 def audit(entries: Sequence[Entry], heads: Sequence[Head] = ()) -> list[str]:
@@ -134,6 +142,8 @@ def _event(ledger: _Ledger, entry: Entry) -> None:
         _settled(ledger, data.settles, n)
     if data.control is not None:
         _controlled(ledger, data.control, n)
+    if data.child is not None:
+        _child_ended(ledger, data.child, n)
     match data:
         case LoopAdmitted():
             if n:
@@ -147,7 +157,9 @@ def _event(ledger: _Ledger, entry: Entry) -> None:
         case LoopHeld():
             if data.wanted is not None:
                 ledger.asked, ledger.verdict = data.wanted.of, data.verdict
-        case LoopControlled():
+            for child in data.children:
+                _child_started(ledger, child, n)
+        case LoopControlled() | ChildSettled():
             pass
         case LateResultRecorded():
             if data.grant_seq not in ledger.settled:
@@ -171,6 +183,8 @@ def _controlled(ledger: _Ledger, control: Control, n: int) -> None:
 
 def _approved(ledger: _Ledger, data: ExecutionRequested, n: int) -> None:
     """Where plans need approval, only an approved one is run."""
+    if data.joined:  # nothing of the plan is run any more, only what its loops made is taken over
+        return
     if "plan" in ledger.goal.approvals and plan_digest(data.plan) not in ledger.approved:
         ledger.found.append(f"event {n}: a plan is run that nobody approved")
 
@@ -183,6 +197,7 @@ def _granted(ledger: _Ledger, grant: Grant, entry: Entry) -> None:
         ledger.found.append(f"event {n}: {attempt} is granted a second time")
     if grant.iteration > ledger.budget.iterations:
         ledger.found.append(f"event {n}: iteration {grant.iteration} is beyond the budget")
+    ledger.iteration = max(ledger.iteration, grant.iteration)
     ledger.granted.add(attempt)
     ledger.open[entry.seq] = grant
 
@@ -205,13 +220,48 @@ def _settled(ledger: _Ledger, settlement: Settlement, n: int) -> None:
         ledger.found.append(f"event {n}: an unknown outcome was not charged in full")
 
 
+def _child_started(ledger: _Ledger, child: Spawned, n: int) -> None:
+    """A child is started once, with exactly its slice; how many is capped."""
+    if child.id in ledger.started:
+        ledger.found.append(f"event {n}: child {child.id} is started a second time")
+    ledger.started.add(child.id)
+    ledger.slices[child.id] = child.slice
+    nesting, budget = ledger.goal.nesting, child.goal.budget
+    caps = (budget.iterations, budget.tokens, budget.cost_microusd, budget.actions)
+    part = child.slice
+    if caps != (part.iterations, part.tokens, part.cost_microusd, part.actions):
+        ledger.found.append(f"event {n}: the budget of child {child.id} is not its slice")
+    if len(ledger.started) > nesting.fan_out:
+        ledger.found.append(f"event {n}: more loops are started than nesting.fan_out allows")
+    if child.goal.nesting.depth >= nesting.depth:
+        ledger.found.append(f"event {n}: child {child.id} may nest as deep as its parent")
+
+
+def _child_ended(ledger: _Ledger, end: ChildEnd, n: int) -> None:
+    """A child's end is taken in once; what it spent is charged."""
+    part = ledger.slices.pop(end.id, None)
+    if part is None:
+        ledger.found.append(f"event {n}: the end of {end.id}, which is no child that is open")
+        return
+    ledger.spent += end.spent
+    ledger.below += end.iterations
+    if part.overrun_by(end.spent):
+        ledger.overrun = True
+    if end.iterations > part.iterations:
+        ledger.found.append(f"event {n}: child {end.id} had more iterations than its slice")
+
+
 def _caps(ledger: _Ledger, n: int) -> None:
     """Spent and reserved are within every cap, unless a named overrun broke it."""
     used = ledger.spent
     for grant in ledger.open.values():
         used += grant.reserved
+    for part in ledger.slices.values():
+        used += part.amount
     budget = ledger.budget
+    rounds = ledger.iteration + ledger.below + sum(p.iterations for p in ledger.slices.values())
     caps = (
+        ("iterations", rounds, budget.iterations),
         ("tokens", used.tokens, budget.tokens),
         ("micro-dollars", used.cost_microusd, budget.cost_microusd),
         ("actions", used.actions, budget.actions),
@@ -222,6 +272,9 @@ def _caps(ledger: _Ledger, n: int) -> None:
 
 
 def _ended(ledger: _Ledger, data: LoopEnded, n: int) -> None:
+    for part in ledger.slices.values():
+        ledger.spent += part.amount
+    ledger.slices.clear()
     if data.spent != ledger.spent:
         ledger.found.append(
             f"event {n}: its total is {data.spent}, the log adds up to {ledger.spent}"

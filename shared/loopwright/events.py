@@ -25,6 +25,7 @@ from pydantic import Field
 from loopwright.budget import Amount, Price, Usage
 from loopwright.control import Control
 from loopwright.errors import ErrorInfo
+from loopwright.family import ChildEnd, Join, Joined, Parent, Spawned
 from loopwright.forecast import Forecast, ForecastError
 from loopwright.goal import Goal, Limits
 from loopwright.plan import Change, Outcome, Plan, Verdict
@@ -197,6 +198,8 @@ class Transition(Wire):
     control: Control | None = None
     """The person's word that this event does."""
     warnings: tuple[BudgetWarning, ...] = ()
+    child: ChildEnd | None = None
+    """The end of a child that this event takes in: what it spent is charged, the rest is free."""
 
 
 class LoopAdmitted(Transition):
@@ -211,6 +214,8 @@ class LoopAdmitted(Transition):
     """Of the goal's model, fixed for the whole loop."""
     judge_prices: dict[str, Price] = Field(default_factory=dict)
     """Of the models that judge, by name, fixed likewise."""
+    parent: Parent | None = None
+    """What started it, if another loop did; its goal's budget is a slice of that loop's."""
 
 
 class PlanRequested(Transition):
@@ -243,6 +248,8 @@ class ExecutionRequested(Transition):
     grant: Grant
     revision: str | None = None
     plan: Plan
+    joined: tuple[Joined, ...] = ()
+    """The plan has been run and the loops that it started are done: their work is taken over."""
     wake_at: datetime | None = None
 
 
@@ -283,6 +290,9 @@ class LoopHeld(Transition):
     """The plan that this event accepts, if it accepts one; likewise the next two."""
     execution: Outcome | None = None
     verdict: Verdict | None = None
+    children: tuple[Spawned, ...] = ()
+    """Loops that this event starts, with the slices of the budget that it reserves for them."""
+    join: Join | None = None
     wake_at: datetime | None = None
 
 
@@ -290,6 +300,13 @@ class LoopControlled(Transition):
     """A person's word was done that grants nothing by itself: an amendment, a hint, a resume."""
 
     kind: Literal["loop_controlled"] = "loop_controlled"
+    wake_at: datetime | None = None
+
+
+class ChildSettled(Transition):
+    """A child ended and nothing follows yet: others are waited for, or its work is not wanted."""
+
+    kind: Literal["child_settled"] = "child_settled"
     wake_at: datetime | None = None
 
 
@@ -335,6 +352,7 @@ EventData = Annotated[
     | VerificationRequested
     | LoopHeld
     | LoopControlled
+    | ChildSettled
     | LateResultRecorded
     | LoopEnded,
     Field(discriminator="kind"),

@@ -17,6 +17,7 @@ from loopwright.errors import Fault, GoalInvalidError
 from loopwright.ids import LoopId
 from loopwright.origin import Origin
 from loopwright.outside import McpServer, Network, SecretName, outside_faults
+from loopwright.spawn import Nesting, Spawn
 from loopwright.tools import (
     DEFAULT_TOOLS,
     Action,
@@ -188,6 +189,10 @@ class Goal(Written):
     limits: Limits = Limits()
     origin: Origin | None = Field(default=None, exclude_if=lambda value: value is None)
     """Where a forked loop begins; `loopwright fork` writes it."""
+    pattern: Spawn | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Loops to begin with, instead of a first plan: a race, the best of some, one for each item."""
+    nesting: Nesting = Field(default=Nesting(), exclude_if=lambda value: value == Nesting())
+    """How many loops may be started below this one."""
 
     def digest(self) -> str:
         """`sha256:…` of the goal's canonical JSON, its id left out."""
@@ -254,7 +259,14 @@ def parse_goal(data: object, *, packed: bool = False) -> Goal:
 
 
 def goal_faults(goal: Goal) -> list[Fault]:
-    """What no single field can say: names that do not fit together."""
+    """What no single field can say: names that do not fit together, loops that cannot start."""
+    from loopwright.children import goal_spawn_faults  # it makes goals itself
+
+    return own_faults(goal) or goal_spawn_faults(goal)
+
+
+def own_faults(goal: Goal) -> list[Fault]:
+    """What is wrong with a goal, the loops that it starts apart."""
     return [
         *_duplicates("verify.checks", goal.check_names),
         *_workspace_faults(goal.workspace),

@@ -22,6 +22,7 @@ def finish_iteration(
     improved = verdict is not None and (loop.best is None or verdict.score > loop.best.score)
     update: dict[str, object] = {
         "step": "planner",
+        "join": None,
         "attempt": 0,
         "history": (*loop.history, summary)[-HISTORY:],
         "outcome": outcome,

@@ -14,6 +14,7 @@ from loopwright.errors import UnreadableError
 from loopwright.events import EventData, LoopAdmitted
 from loopwright.fold.accepted import accept
 from loopwright.fold.changes import stated
+from loopwright.fold.families import child_ended
 from loopwright.fold.settlements import settle
 from loopwright.fold.state import Held, Loop, OpenGrant
 from loopwright.fold.words import controlled
@@ -51,6 +52,7 @@ def _after(loop: Loop, data: EventData, at: datetime, seq: int, place: dict[str,
     after = settle(loop, data.settles, at)
     after = accept(after, data, at)
     after = controlled(after, data.control, at)
+    after = child_ended(after, data.child)
     update = stated(after, data, at, seq)
     state = update.get("state", after.state)
     if not may_follow(loop.state, state):
@@ -76,6 +78,7 @@ def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
         price=data.price,
         judge_prices=data.judge_prices,
         traceparent=event.traceparent,
+        parent=data.parent,
         admitted_at=event.time,
         deadline=data.deadline,
         updated_at=event.time,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from loopwright.tools import Action, EffectClass
 from loopwright.wire import Wire
 
 ActionStatus = Literal["succeeded", "failed", "skipped"]
 CheckStatus = Literal["passed", "failed", "error"]
+
+
+Fact = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
 class Plan(Wire):
@@ -22,6 +25,10 @@ class Plan(Wire):
     """Run in order; none means that the planner asks for verification as things are."""
     rule: str | None = None
     """The playbook rule that was used."""
+    remember: tuple[Fact, ...] = Field(default=(), max_length=20, exclude_if=lambda v: v == ())
+    """Facts that are worth keeping beyond this iteration."""
+    recalled: tuple[str, ...] = Field(default=(), max_length=50, exclude_if=lambda v: v == ())
+    """Ids of the memories that its planner was told."""
 
 
 class Artefact(Wire):

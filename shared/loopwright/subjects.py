@@ -19,6 +19,7 @@ EFFECTS = "EFFECTS"
 BREAKERS = "BREAKERS"
 TENANTS = "TENANTS"
 LIMITS = "LIMITS"
+MEMORY = "MEMORY"
 
 #: Object store bucket of workspace revisions and of payloads too large for a message.
 OBJECTS = "LOOPWRIGHT"
@@ -29,6 +30,8 @@ ATTEMPT_TOKEN = "Loopwright-Attempt-Token"  # noqa: S105
 REPLY_TO = "Loopwright-Reply-To"
 #: Header of an event that warns of a budget, for those who do not read every body.
 WARNS = "Loopwright-Warns"
+#: Header of an event of a loop that has a parent or children, for those who do not read every body.
+FAMILY = "Loopwright-Family"
 #: W3C trace context.
 TRACEPARENT = "traceparent"
 
@@ -42,6 +45,26 @@ REQUEST_KIND: dict[Role, str] = {
 QUERY_LOOP = "query.loop"
 QUERY_LOOPS = "query.loops"
 QUERY_HEADS = "query.heads"
+
+
+def recall(tenant: str) -> str:
+    """Ask for what a tenant's loops have learned that fits a text."""
+    return f"query.recall.{tenant}"
+
+
+def memories(tenant: str) -> str:
+    """Ask for a tenant's memories."""
+    return f"query.memory.{tenant}"
+
+
+def forget(tenant: str) -> str:
+    """Ask for one of a tenant's memories to be forgotten."""
+    return f"query.forget.{tenant}"
+
+
+def memory(tenant: str, memory_id: str) -> str:
+    """Where a memory is kept, or that it was forgotten."""
+    return f"memory.{tenant}.{memory_id}"
 
 
 def loop_event(loop: str, kind: str) -> str:

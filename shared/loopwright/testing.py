@@ -10,6 +10,7 @@ from itertools import count
 from loopwright.chain import GENESIS, LoopEvent, decode_event, digest, event_type, schema_uri
 from loopwright.errors import ConflictError
 from loopwright.events import EventData, LoopAdmitted
+from loopwright.family import Parent
 from loopwright.goal import Goal, parse_goal
 from loopwright.loop import Loop, evolve
 from loopwright.wire import Json
@@ -71,7 +72,14 @@ class MemoryLog:
     seqs: list[int] = field(default_factory=list)
     loop: Loop | None = None
 
-    def admit(self, goal: Goal, *, at: datetime = EPOCH, tenant: str = "default") -> Loop:
+    def admit(
+        self,
+        goal: Goal,
+        *,
+        at: datetime = EPOCH,
+        tenant: str = "default",
+        parent: Parent | None = None,
+    ) -> Loop:
         """Append `loop_admitted`."""
         price = getattr(goal.planner, "price", None)
         admitted = LoopAdmitted(
@@ -80,6 +88,7 @@ class MemoryLog:
             goal_digest=goal.digest(),
             deadline=at + timedelta(seconds=goal.budget.time),
             price=price,
+            parent=parent,
         )
         return self.append(admitted, at=at, expected=0)
 

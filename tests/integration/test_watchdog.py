@@ -24,6 +24,7 @@ from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
 from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.inputs import Begin
+from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
 from loopwright_coordinator.watchdog import Watchdog
 
@@ -49,6 +50,7 @@ def watchdog(
         Admission(log, tracing),
         Controls(bus),
         Dependencies(Gate(bus.nc), log, BreakerMetrics(metrics.registry)),
+        Kin(log, tracing),
     )
     return Watchdog(
         bus, log, coordinator.settle, WatchdogMetrics(registry), "one", watch_s=0.1, sweep_s=3600

@@ -263,8 +263,8 @@ _BUDGETS = (
     Mutant(
         "begins one iteration too many",
         f"{COORDINATOR}/exits.py",
-        "if loop.iteration >= most:",
-        "if loop.iteration > most:",
+        "if loop.iterations >= most:",
+        "if loop.iterations > most:",
         f"{DECIDE}::test_loop_stops_at_its_iteration_budget_and_names_the_best",
     ),
     Mutant(
@@ -443,8 +443,8 @@ _FAILURES = (
     Mutant(
         "leaves a hold before its time",
         f"{COORDINATOR}/core.py",
-        'loop.held.kind != "paused" and now >= loop.held.until:',
-        'loop.held.kind != "paused":',
+        "loop.held.kind not in UNTIMED and now >= loop.held.until:",
+        "loop.held.kind not in UNTIMED:",
         f"{DECIDE}::test_a_hold_is_not_left_before_its_time",
     ),
     Mutant(

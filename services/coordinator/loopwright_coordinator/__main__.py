@@ -16,6 +16,7 @@ from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
 from loopwright_coordinator.dependencies import Dependencies
+from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
 from loopwright_coordinator.settings import CoordinatorSettings
 from loopwright_coordinator.watchdog import Watchdog
@@ -44,6 +45,7 @@ def main() -> None:
             admission,
             Controls(bus),
             Dependencies(Gate(bus.nc), log, breakers),
+            Kin(log, parts.tracing),
         )
         watchdog = Watchdog(
             bus,

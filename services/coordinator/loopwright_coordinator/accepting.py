@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from loopwright.children import spawned_by
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import Wanted
 from loopwright.fold.settlements import settle
@@ -23,6 +24,7 @@ from loopwright.subjects import Role
 from loopwright.tools import action_faults, plan_faults
 from loopwright_coordinator.exits import end, overdue
 from loopwright_coordinator.failures import after_failure, failed
+from loopwright_coordinator.families import refused_spawn, spawn_step, with_what_ran
 from loopwright_coordinator.grants import settle_result, settle_unheard
 from loopwright_coordinator.inputs import Append
 from loopwright_coordinator.iterations import ask, brief_of, next_iteration
@@ -77,6 +79,8 @@ def _refuse_plan(loop: Loop, plan: Plan) -> None:
             raise StepError("permission_denied", f"the plan is refused: {fault}")
     for fault in plan_faults(plan.actions, "actions"):
         raise StepError("permission_denied", f"the plan is refused: {fault}")
+    for fault in refused_spawn(loop, plan):
+        raise StepError("invalid_arguments", f"the plan is refused: {fault}")
     if isinstance(loop.goal.planner, Playbook):
         times = {rule.name: rule.times for rule in loop.goal.planner.rules}
         if loop.rule_uses.get(plan.rule or "", 0) >= times.get(plan.rule or "", 0):
@@ -86,9 +90,13 @@ def _refuse_plan(loop: Loop, plan: Plan) -> None:
 def _executed(loop: Loop, result: Result, outcome: Outcome, now: datetime, nonce: str) -> Append:
     settles = settle_result(loop, result, None)
     after = settle(loop, settles, now)
+    if loop.join is not None:
+        outcome = with_what_ran(loop, outcome)
     if not outcome.succeeded:
         return next_iteration(after, settles, now, nonce, outcome=outcome)
     assert loop.plan is not None
+    if loop.join is None and spawned_by(loop.plan) is not None:
+        return spawn_step(after, settles, now, outcome)
     return verification_step(after, settles, loop.plan, outcome, now, nonce, attempt=1)
 
 

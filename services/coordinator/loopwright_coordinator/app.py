@@ -21,6 +21,7 @@ from opentelemetry.trace import Span
 from loopwright import subjects
 from loopwright.breaker import Refuse
 from loopwright.chain import decode_result
+from loopwright.control import Cancel
 from loopwright.errors import ConflictError, UnreadableError
 from loopwright.events import LoopEnded
 from loopwright.loop import Loop
@@ -29,7 +30,7 @@ from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
 from loopwright.service.intake import Intake
 from loopwright.service.metrics import CoordinatorMetrics, Metrics
-from loopwright.service.streams import COORDINATOR, INTAKE
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE
 from loopwright.service.tracing import Tracing, trace_id, traceparent
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.control import Controls
@@ -39,6 +40,8 @@ from loopwright_coordinator.grants import token_digest
 from loopwright_coordinator.inputs import (
     Append,
     Arm,
+    Begin,
+    ControlArrived,
     Decision,
     Ignore,
     Input,
@@ -48,6 +51,7 @@ from loopwright_coordinator.inputs import (
     Timer,
     Woken,
 )
+from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
 
 log = structlog.get_logger()
@@ -65,10 +69,11 @@ class Coordinator:
     admission: Admission
     controls: Controls
     dependencies: Dependencies
+    kin: Kin
     decide: Callable[[Loop, Input, datetime, str, Mapping[str, Refuse]], Decision] = decide
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume the four streams of input until stopped."""
+        """Consume the four streams of input, and the log for families, until stopped."""
         handlers: dict[str, Callable[[Msg], Awaitable[None]]] = {
             subjects.GOALS: self.on_goal,
             subjects.CONTROL: self.on_control,
@@ -83,6 +88,8 @@ class Coordinator:
                 self.bus, subjects.BREAKERS, COORDINATOR, self.on_breaker, self.metrics
             )
             group.create_task(changes.run(stop))
+            family = Intake(self.bus, subjects.LOOPS, FAMILY, self.on_event, self.metrics)
+            group.create_task(family.run(stop))
 
     async def on_goal(self, message: Msg) -> None:
         """Admit a goal, or say everything that is wrong with it."""
@@ -116,6 +123,10 @@ class Coordinator:
             async for loop_id in self.dependencies.waiting(dependency):
                 await self.settle(loop_id, Recovered(dependency))
 
+    async def on_event(self, message: Msg) -> None:
+        """Do what one loop's event means to its parent or its children."""
+        await self.kin.handle(message, self.settle)
+
     async def settle(
         self, loop_id: str, received: Input, *, at_least: int | None = None
     ) -> tuple[Loop, Decision] | None:
@@ -132,6 +143,8 @@ class Coordinator:
                 loop = await self.log.load(loop_id, at_least=at_least)
             if loop is None:
                 return None
+            if isinstance(received, Begin) and await self._orphaned(loop):
+                received = ControlArrived(Cancel(id=f"{loop.id}-orphan", reason="its parent ended"))
             try:
                 loop, decision = await self._decide(loop, received)
             except ConflictError:
@@ -145,6 +158,13 @@ class Coordinator:
             if back is None:
                 return loop, decision
             received = Recovered(back)
+
+    async def _orphaned(self, loop: Loop) -> bool:
+        """Whether a loop must not begin: the one that started it has ended."""
+        if loop.parent is None:
+            return False
+        parent = await self.log.load_tip(loop.parent.loop)
+        return parent is not None and parent.ended is not None
 
     async def _decide(self, loop: Loop, received: Input) -> tuple[Loop, Decision]:
         down = await self.dependencies.down(loop.goal)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from loopwright.budget import NOTHING, Amount
 from loopwright.events import BudgetWarning
+from loopwright.family import Left, iterations_of
 from loopwright.forecast import Forecast, Spent, Totals, forecast
 from loopwright.goal import OpenAI
 from loopwright.loop import Loop
@@ -36,6 +37,17 @@ def remaining(loop: Loop) -> Remaining:
         tokens=None if budget.tokens is None else budget.tokens - used.tokens,
         cost_microusd=None if cost is None else cost - used.cost_microusd,
         actions=None if budget.actions is None else budget.actions - used.actions,
+    )
+
+
+def left_of(loop: Loop) -> Left:
+    """What slices for children can be carved from."""
+    left = remaining(loop)
+    return Left(
+        iterations=loop.budget.iterations - loop.iterations,
+        tokens=left.tokens,
+        cost_microusd=left.cost_microusd,
+        actions=left.actions,
     )
 
 
@@ -100,7 +112,8 @@ Name = Literal["iterations", "tokens", "cost", "actions", "time"]
 
 def _used(loop: Loop, now: datetime) -> Iterator[tuple[Name, float, float]]:
     budget, spent = loop.budget, loop.spent
-    yield "iterations", loop.iteration, budget.iterations
+    done = [child for child in loop.children if child.end is not None]
+    yield "iterations", loop.iteration + iterations_of(done), budget.iterations
     if budget.tokens is not None:
         yield "tokens", spent.tokens, budget.tokens
     if budget.cost_microusd is not None:
@@ -124,4 +137,4 @@ def forecast_of(loop: Loop, now: datetime) -> Forecast | None:
         best = max(best, item.score or 0.0)
         spent = item.spent
         known.append(Spent(spent.tokens, spent.cost_microusd, item.duration_s, best))
-    return forecast(known, totals(loop, now), loop.budget.iterations - loop.iteration)
+    return forecast(known, totals(loop, now), loop.budget.iterations - loop.iterations)

@@ -24,11 +24,13 @@ from loopwright_coordinator.breakers import UP
 from loopwright_coordinator.budgets import unpriced
 from loopwright_coordinator.exits import Exit, end, exhausted, expired, out_of_budget, overdue
 from loopwright_coordinator.failures import after_failure, failed
+from loopwright_coordinator.families import child_ended
 from loopwright_coordinator.grants import settle_unheard
 from loopwright_coordinator.inputs import (
     Append,
     Arm,
     Begin,
+    ChildEnded,
     ControlArrived,
     Decision,
     Ignore,
@@ -39,8 +41,8 @@ from loopwright_coordinator.inputs import (
     Woken,
 )
 from loopwright_coordinator.people import heed
-from loopwright_coordinator.seal import next_look, sealed
-from loopwright_coordinator.steps import plan_step, same_step
+from loopwright_coordinator.seal import UNTIMED, next_look, sealed
+from loopwright_coordinator.steps import same_step
 
 
 def decide(
@@ -57,6 +59,8 @@ def decide(
             decision, control = _result(loop, received, now, nonce), None
         case ControlArrived(control=control):
             decision = heed(loop, control, now, nonce)
+        case ChildEnded():
+            decision, control = child_ended(loop, received, now, nonce), None
         case Woken():
             decision, control = _woken(loop, received, now, nonce), None
         case Recovered():
@@ -80,7 +84,7 @@ def _begin(loop: Loop, received: Begin, now: datetime, nonce: str) -> Decision:
     over = exhausted(loop, now)
     if over is not None:
         return Append(out_of_budget(loop, now, over))
-    return plan_step(loop, None, now, nonce, attempt=1)
+    return same_step(loop, None, now, nonce)
 
 
 def _refused(loop: Loop, received: Begin) -> Exit | None:
@@ -109,7 +113,7 @@ def _woken(loop: Loop, received: Woken, now: datetime, nonce: str) -> Decision:
         return Append(end(after, now, overdue(loop), settles=settles), stop=True)
     if missed:
         return _missed(loop, claim_won=bool(received.claim_won), now=now, nonce=nonce)
-    if loop.held is not None and loop.held.kind != "paused" and now >= loop.held.until:
+    if loop.held is not None and loop.held.kind not in UNTIMED and now >= loop.held.until:
         if loop.held.kind == "backing_off":
             return same_step(loop, None, now, nonce)
         return Append(end(loop, now, expired(loop)))

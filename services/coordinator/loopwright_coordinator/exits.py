@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from loopwright.events import LoopEnded, LoopHeld, LoopOutcome, Reason, Settlement
+from loopwright.family import sliced
 from loopwright.forecast import judge_forecasts
 from loopwright.loop import Loop
 from loopwright.plan import Outcome, Plan, Verdict
@@ -45,8 +46,8 @@ def end(
         execution=execution,
         plan=loop.plan if verdict or execution else None,
         goal_digest=loop.goal_digest,
-        iterations=loop.iteration,
-        spent=loop.spent,
+        iterations=loop.iterations,
+        spent=loop.spent + sliced(loop.children),
         best=loop.best,
         duration_s=max(0.0, (now - loop.admitted_at).total_seconds()),
         forecast_error=judge_forecasts(loop.forecasts, totals(loop, now)),
@@ -88,8 +89,8 @@ def exhausted(loop: Loop, now: datetime) -> Exit | None:
     if now >= loop.deadline:
         return overdue(loop)
     most = loop.budget.iterations
-    if loop.iteration >= most:
-        detail = f"{loop.iteration} of {most} iterations are used; {unmet(loop)}"
+    if loop.iterations >= most:
+        detail = f"{loop.iterations} of {most} iterations are used; {unmet(loop)}"
         return Exit("exhausted", "iterations", f"{detail}; {_raise(loop, 'iterations')}")
     if reserve_plan(loop) is None:
         return no_call_fits(loop)

@@ -26,9 +26,9 @@ def grant_plan(loop: Loop, reserved: Amount, now: datetime, nonce: str, attempt:
 
 
 def grant_execution(loop: Loop, plan: Plan, now: datetime, nonce: str, attempt: int) -> Grant:
-    """Leave to run the plan's actions."""
+    """Leave to run the plan's actions; none of them where loops are joined."""
     grant = _grant(loop, "executor", loop.iteration, attempt, now, nonce)
-    reserved = Amount(actions=len(plan.actions))
+    reserved = NOTHING if loop.join is not None else Amount(actions=len(plan.actions))
     return grant.model_copy(update={"reserved": reserved, "tools": loop.goal.tools})
 
 
@@ -69,7 +69,7 @@ def settle_result(loop: Loop, result: Result, error: ErrorInfo | None) -> Settle
     """Close the open grant with its worker's result: charge what was really used."""
     usage = result.usage
     charged = Amount(tokens=usage.tokens, cost_microusd=usage.cost_microusd, actions=usage.actions)
-    reserved = loop.reserved
+    reserved = loop.open.grant.reserved if loop.open else NOTHING
     return Settlement(
         role=result.role,
         iteration=result.iteration,

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from loopwright.control import Control
 from loopwright.events import EventData, Grant
+from loopwright.family import ChildEnd
 from loopwright.results import Result
 
 
@@ -48,7 +49,14 @@ class Recovered:
     dependency: str
 
 
-Input = Begin | ResultArrived | ControlArrived | Woken | Recovered
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """A loop that this one started has ended."""
+
+    end: ChildEnd
+
+
+Input = Begin | ResultArrived | ControlArrived | Woken | Recovered | ChildEnded
 
 
 @dataclass(frozen=True, slots=True)

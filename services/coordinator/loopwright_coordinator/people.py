@@ -56,7 +56,7 @@ def _cancel(loop: Loop, control: Cancel, now: datetime) -> Append:
 
 
 def _pause(loop: Loop, control: Pause, now: datetime) -> Decision:
-    if loop.state not in (*WORKING, "admitted", "backing_off"):
+    if loop.state not in (*WORKING, "admitted", "backing_off", "awaiting_children"):
         return Ignore(f"the loop is not working: it is {_now(loop)}")
     settles = settle_unheard(loop, "stopped") if control.now else None
     held = LoopHeld(
@@ -83,12 +83,26 @@ def _retry(loop: Loop, control: Retry, now: datetime, nonce: str) -> Decision:
 
 
 def _amend(loop: Loop, amend: Amend, now: datetime, nonce: str) -> Decision:
-    refused = _too_low(loop, amend, now)
+    refused = _beyond_the_slice(loop, amend) or _too_low(loop, amend, now)
     if refused is not None:
         return Ignore(refused)
     if loop.state != "budget_exhausted":
         return Append(LoopControlled())
     return same_step(controlled(loop, amend, now), None, now, nonce)
+
+
+def _beyond_the_slice(loop: Loop, amend: Amend) -> str | None:
+    """A child's budget is a slice of its parent's: it can be made smaller, never larger."""
+    if loop.parent is None:
+        return None
+    for name, new in amend.budget.model_dump(exclude_none=True).items():
+        cap = getattr(loop.goal.budget, name)
+        if cap is not None and new > cap:
+            return (
+                f"this loop was started by {loop.parent.loop}, its {name} are a slice of that "
+                f"loop's: at most {cap:g}; amend {loop.parent.loop} for the loops to come"
+            )
+    return None
 
 
 def _too_low(loop: Loop, amend: Amend, now: datetime) -> str | None:
@@ -98,7 +112,7 @@ def _too_low(loop: Loop, amend: Amend, now: datetime) -> str | None:
     used, new = loop.spent + loop.reserved, amend.budget
     cost = None if new.usd is None else loop.budget.model_copy(update={"usd": new.usd})
     caps: tuple[tuple[str, float, float | None], ...] = (
-        ("iterations", loop.iteration, new.iterations),
+        ("iterations", loop.iterations, new.iterations),
         ("tokens", used.tokens, new.tokens),
         ("micro-dollars", used.cost_microusd, cost.cost_microusd if cost else None),
         ("actions", used.actions, new.actions),

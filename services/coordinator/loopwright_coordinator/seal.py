@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from loopwright.breaker import Refuse
 from loopwright.control import Control
 from loopwright.events import (
+    ChildSettled,
     EventData,
     ExecutionRequested,
+    HoldKind,
     LateResultRecorded,
     LoopAdmitted,
     LoopControlled,
@@ -29,6 +31,8 @@ from loopwright_coordinator.inputs import Append, Decision, Ignore, Timer
 
 #: A worker's result may be on its way when its deadline passes; look this much later, in seconds.
 GRACE_S = 2.0
+#: Holds that last until a word, or the children's end, or the loop's own deadline.
+UNTIMED: tuple[HoldKind, ...] = ("paused", "awaiting_children")
 #: A timer due within this is not relied on: it may be firing right now.
 WAKE_MARGIN_S = 5.0
 
@@ -51,7 +55,7 @@ def sealed(
             return Ignore("the log is at its cap")
         data = _cut_short(loop, data, now)
     after = apply(loop, data, now)
-    if isinstance(data, PlanRequested | LoopHeld | LoopControlled):
+    if isinstance(data, PlanRequested | LoopHeld | LoopControlled | ChildSettled):
         found = warnings_of(loop, after, now)
         data = data.model_copy(update={"warnings": found}) if found else data
     data, timer = _with_wake(loop, after, data, now)
@@ -72,6 +76,8 @@ def _held_by_a_pause(loop: Loop, data: EventData) -> EventData:
             accepts = {"plan": data.plan}
         case VerificationRequested():
             accepts = {"plan": data.plan, "execution": data.outcome}
+        case LoopHeld(hold="awaiting_children"):
+            accepts = {"execution": data.execution}
         case LoopHeld(hold="backing_off"):
             accepts = {}
         case _:
@@ -99,7 +105,7 @@ def next_look(loop: Loop) -> Timer:
         grant = loop.open.grant
         guard = f"{grant.role}-{grant.iteration}-{grant.attempt}-deadline"
         at = grant.deadline + timedelta(seconds=GRACE_S)
-    elif loop.held is not None and loop.held.kind != "paused":
+    elif loop.held is not None and loop.held.kind not in UNTIMED:
         guard, at = f"hold-{loop.held.kind}", loop.held.until
     else:
         guard, at = "loop-deadline", loop.deadline

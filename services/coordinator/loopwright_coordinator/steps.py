@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from loopwright.children import spawned_by
 from loopwright.events import (
     ExecutionRequested,
     Notice,
@@ -25,6 +26,7 @@ from loopwright_coordinator.exits import (
     overdue,
     too_many_actions,
 )
+from loopwright_coordinator.families import join_step, spawn_step
 from loopwright_coordinator.grants import grant_execution, grant_plan, grant_verification
 from loopwright_coordinator.inputs import Append
 
@@ -32,6 +34,8 @@ from loopwright_coordinator.inputs import Append
 def same_step(loop: Loop, settles: Settlement | None, now: datetime, nonce: str) -> Append:
     """Grant the step that is due, as a new attempt, or as the first of a new iteration."""
     attempt = loop.attempt + 1
+    if loop.iteration == 0 and loop.goal.pattern is not None:
+        return spawn_step(loop, settles, now)
     if loop.step == "planner" and attempt == 1:
         over = exhausted(loop, now)
         if over is not None:
@@ -41,6 +45,10 @@ def same_step(loop: Loop, settles: Settlement | None, now: datetime, nonce: str)
             return plan_step(loop, settles, now, nonce, attempt=attempt)
         case "executor":
             assert loop.plan is not None
+            if loop.join is not None:
+                return join_step(loop, settles, now, nonce)
+            if loop.outcome is not None and spawned_by(loop.plan) is not None:
+                return spawn_step(loop, settles, now)
             return execution_step(loop, settles, loop.plan, now, nonce, attempt=attempt)
         case "verifier":
             assert loop.plan is not None

@@ -25,7 +25,7 @@ from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
 from loopwright.service.intake import pause
 from loopwright.service.metrics import BREAKER_LEVELS, WatchdogMetrics
-from loopwright.service.streams import COORDINATOR, INTAKE
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE
 from loopwright_coordinator.admission import Settle
 from loopwright_coordinator.inputs import Begin, Woken
 from loopwright_coordinator.log import Log
@@ -78,6 +78,7 @@ class Watchdog:
                 log.warning("messages that no consumer will deliver", stream=stream, count=stuck)
         for role in subjects.ROLES:
             await self._consumer(subjects.LOOPS, role)
+        await self._consumer(subjects.LOOPS, FAMILY)
         dead = await self.bus.js.stream_info(subjects.DEAD)
         self.metrics.dead.set(dead.state.messages)
         for breaker in await Breakers(self.bus.nc).ls():

@@ -16,6 +16,7 @@ from loopwright.service.step import Performed, Request
 from loopwright.tools import Action
 from loopwright.workspace import Snapshot, WorkspaceError, Workspaces
 from loopwright_executor.core import NAMED_CHANGES, TEXT_CHARS, bounded, skipped, stops
+from loopwright_executor.joining import Joining
 from loopwright_executor.tools.call import Call
 from loopwright_executor.tools.toolbox import Toolbox
 
@@ -45,10 +46,15 @@ class ExecuteStep:
     async def _execute(self, request: Request[ExecutionRequested], started: _Count) -> Outcome:
         base = await self._base(request)
         async with self.workspaces.checkout(request.loop, base) as tree:
-            outcomes = await self._run_all(request, tree, started)
-            actions = request.data.plan.actions
-            succeeded = not any(map(stops, actions, outcomes))
-            rest = skipped(actions[len(outcomes) :])
+            if request.data.joined:
+                joining = Joining(self.workspaces)
+                outcomes = await joining.run(request.goal, tree, request.data.joined)
+                succeeded, rest = all(item.status != "failed" for item in outcomes), []
+            else:
+                outcomes = await self._run_all(request, tree, started)
+                actions = request.data.plan.actions
+                succeeded = not any(map(stops, actions, outcomes))
+                rest = skipped(actions[len(outcomes) :])
             snapshot = await self._commit(request, tree, base) if succeeded else None
             digest = snapshot and await self.workspaces.contents(request.loop, snapshot.revision)
         changed = snapshot.changed if snapshot else ()

@@ -12,6 +12,7 @@ from loopwright.service.sandbox import Sandbox, choose
 from loopwright.service.settings import load
 from loopwright.workspace import Workspaces
 from loopwright_planner.command import Programs
+from loopwright_planner.recall import StateRecall
 from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.step import PlanStep
 
@@ -27,7 +28,10 @@ def main() -> None:
         workspaces = Workspaces(settings.cache_dir / "planner", objects)
         programs = Programs(workspaces, sandbox, parts.redactor)
         gate = Gate(parts.bus.nc)
-        return PlanStep(workspaces, Llm(settings), settings.llm_timeout_s, programs, gate=gate)
+        recall = StateRecall(parts.bus.nc)
+        return PlanStep(
+            workspaces, Llm(settings), settings.llm_timeout_s, programs, recall, gate=gate
+        )
 
     run_role("planner", PlanRequested, settings, make_step)
 

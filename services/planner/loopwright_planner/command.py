@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from loopwright.errors import BusUnavailableError, StepError
 from loopwright.events import PlanRequested
 from loopwright.goal import CommandPlanner
+from loopwright.memory import Recalled
 from loopwright.plan import Plan
 from loopwright.service.logs import Redactor
 from loopwright.service.sandbox import (
@@ -72,11 +73,16 @@ class Programs:
     redactor: Redactor = field(default_factory=lambda: Redactor([]))
     _sandbox: Sandbox | None = None
 
-    async def plan(self, request: Request[PlanRequested], spec: CommandPlanner) -> Plan:
+    async def plan(
+        self,
+        request: Request[PlanRequested],
+        spec: CommandPlanner,
+        memories: Sequence[Recalled] = (),
+    ) -> Plan:
         """The program's plan; StepError says what it said instead."""
         try:
             sandbox = self._sandbox = self._sandbox or await self.find_sandbox()
-            completed = await self._run(sandbox, request, spec)
+            completed = await self._run(sandbox, request, spec, memories)
         except SandboxUnavailableError as error:
             raise StepError("sandbox_unavailable", str(error)) from error
         except BusUnavailableError as error:
@@ -86,7 +92,11 @@ class Programs:
         return self._read(completed, request, spec)
 
     async def _run(
-        self, sandbox: Sandbox, request: Request[PlanRequested], spec: CommandPlanner
+        self,
+        sandbox: Sandbox,
+        request: Request[PlanRequested],
+        spec: CommandPlanner,
+        memories: Sequence[Recalled],
     ) -> Completed:
         goal = request.goal
         base = goal.workspace.revision
@@ -104,7 +114,7 @@ class Programs:
                 cwd=tree,
                 writable=(tree,),
                 env={"PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1"},
-                stdin=json.dumps(context(request), ensure_ascii=False).encode(),
+                stdin=json.dumps(context(request, memories), ensure_ascii=False).encode(),
                 limits=limits,
             )
             return await sandbox.run(command, stop=request.stop)
@@ -134,7 +144,7 @@ class Programs:
         return f"; it said: {text[-SHOWN_CHARS:]}" if text else ""
 
 
-def context(request: Request[PlanRequested]) -> dict[str, Any]:
+def context(request: Request[PlanRequested], memories: Sequence[Recalled] = ()) -> dict[str, Any]:
     """What a planner program reads: everything that a plan may be made from."""
     data = request.data.model_dump(mode="json", by_alias=True, exclude_none=True)
     for hidden in ("grant", "kind", "settles", "control", "price", "wake_at", "warnings"):
@@ -151,5 +161,6 @@ def context(request: Request[PlanRequested]) -> dict[str, Any]:
             spec.name: {"does": spec.description, "args": spec.args.model_json_schema()}
             for spec in tools
         },
+        "memories": [item.model_dump(mode="json", exclude_none=True) for item in memories],
         **data,
     }

@@ -81,7 +81,7 @@ def read_plan(text: str, tools: tuple[str, ...], protected: tuple[str, ...]) -> 
         return Refused("invalid_output", "the answer must be one JSON object")
     try:
         # Strict mode has every field of every action present; what is null was left out.
-        plan = Plan.model_validate({**data, "rule": None})
+        plan = Plan.model_validate({**data, "rule": None, "recalled": ()})
     except ValidationError as error:
         return Refused("invalid_output", f"the answer is no plan: {_faults(error)}")
     return refusal(plan, tools, protected) or plan

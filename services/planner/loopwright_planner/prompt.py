@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from loopwright.errors import LoopwrightError
 from loopwright.events import Grant, IterationSummary, PlanRequested
 from loopwright.goal import Goal
+from loopwright.memory import Recalled
 from loopwright.plan import Outcome, Plan, Verdict
 from loopwright.service.llm.fence import MARK_CHARS, Block, cut, mark_of
 from loopwright.service.llm.spend import MESSAGE_TOKENS, TokenBound
@@ -45,6 +46,8 @@ class Situation:
     grant: Grant
     data: PlanRequested
     view: View
+    memories: tuple[Recalled, ...] = ()
+    """What earlier loops have learned that fits, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +155,17 @@ def _blocks(situation: Situation) -> Iterator[tuple[Block, float]]:
     if (origin := situation.goal.origin) is not None and origin.history:
         told = "\n".join(reversed(origin.history))
         yield Block("What was done before this loop was forked, newest first", "", told), 0.3
+    if situation.memories:
+        told = "\n\n".join(_memory(item) for item in situation.memories)
+        yield Block("What earlier loops have learned, the most fitting first", "", told), 0.3
     listing = "\n".join(f"{size:>9} {json.dumps(path)}" for path, size in situation.view.listing)
     yield Block("Files of the workspace: bytes and path", "", listing or "there are none"), 0.3
     for path, text in situation.view.files:
         yield Block("File", path, text), 1.0
+
+
+def _memory(item: Recalled) -> str:
+    return f"[{item.id}, believed {item.confidence:.1f}] {item.text}"
 
 
 def _checks(goal: Goal) -> str:

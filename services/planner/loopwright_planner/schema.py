@@ -36,7 +36,7 @@ def response_format(schema: Json) -> Json:
 
 def signature(spec: ToolSpec) -> str:
     """A tool and its arguments in a line, for a prompt."""
-    properties = spec.args.model_json_schema()["properties"]
+    properties = spec.schema["properties"]
     args = ", ".join(f'"{name}": {_type(schema)}' for name, schema in properties.items())
     return f"- {spec.name} {{{args}}}: {spec.description}"
 
@@ -45,7 +45,7 @@ def _action(spec: ToolSpec) -> Json:
     return _object(
         {
             "tool": {"type": "string", "enum": [spec.name]},
-            "args": strict(spec.args.model_json_schema()),
+            "args": strict(spec.schema),
             "timeout": {"type": ["number", "null"]},
             "allow_failure": {"type": "boolean"},
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,6 +11,8 @@ import structlog
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import Grant, PlanRequested
 from loopwright.goal import CommandPlanner, OpenAI, Playbook
+from loopwright.memory import Recalled
+from loopwright.plan import Plan
 from loopwright.results import PlanProposed, StepFailed
 from loopwright.service.gate import Gate, holder_of
 from loopwright.service.llm.capabilities import Capabilities
@@ -21,6 +23,7 @@ from loopwright_planner.command import Programs
 from loopwright_planner.core import plan_by_rule
 from loopwright_planner.dialogue import Dialogue
 from loopwright_planner.prompt import Situation
+from loopwright_planner.recall import Recall, nothing_known
 from loopwright_planner.view import Workspaces, look
 
 log = structlog.get_logger()
@@ -49,6 +52,7 @@ class PlanStep:
     llm_timeout_s: float
     programs: Programs | None = None
     """Where goals may name a program as their planner."""
+    recall: Recall = field(default_factory=nothing_known)
     capabilities: Capabilities = field(default_factory=Capabilities)
     now: Callable[[], datetime] = _utc
     gate: Gate | None = None
@@ -66,7 +70,9 @@ class PlanStep:
             case CommandPlanner() as spec:
                 if self.programs is None:
                     raise StepError("sandbox_unavailable", "this planner runs no programs")
-                return Performed(PlanProposed(plan=await self.programs.plan(request, spec)))
+                memories = await self.recall(request)
+                plan = await self.programs.plan(request, spec, memories)
+                return Performed(PlanProposed(plan=_with(plan, memories)))
             case OpenAI() as spec:
                 return await self._ask(request, spec)
 
@@ -77,10 +83,11 @@ class PlanStep:
             )
         spec = adapted(spec, request.data, request.grant)
         view = await look(self.workspaces, request, spec)
+        memories = await self.recall(request)
         dialogue = Dialogue(
             request=request,
             spec=spec,
-            situation=Situation(request.goal, request.grant, request.data, view),
+            situation=Situation(request.goal, request.grant, request.data, view, memories),
             llm=GuardedLlm(self.llm, self.gate, holder_of(request)) if self.gate else self.llm,
             capabilities=self.capabilities,
             timeout_s=self.llm_timeout_s,
@@ -97,4 +104,11 @@ class PlanStep:
                 kind="internal", message=f"unexpected {type(error).__name__} in planning"
             )
             return Performed(StepFailed(error=info), dialogue.usage)
-        return Performed(PlanProposed(plan=plan), dialogue.usage)
+        return Performed(PlanProposed(plan=_with(plan, memories)), dialogue.usage)
+
+
+def _with(plan: Plan, memories: Sequence[Recalled]) -> Plan:
+    """The plan with the memories that it was made with, so that the log says why."""
+    if not memories:
+        return plan
+    return plan.model_copy(update={"recalled": tuple(item.id for item in memories)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -13,10 +14,13 @@ from loopwright.service.app import process, serve
 from loopwright.service.bus import Bus
 from loopwright.service.role import declared
 from loopwright.service.settings import load
+from loopwright_state.learning import Learner
+from loopwright_state.memories import Memories
 from loopwright_state.notices import Target
 from loopwright_state.notifier import Notifier
 from loopwright_state.projector import Projector, StateMetrics
 from loopwright_state.queries import Queries
+from loopwright_state.remembering import Remembering
 from loopwright_state.settings import StateSettings
 from loopwright_state.store import Store
 from loopwright_state.webhooks import Deliveries
@@ -64,11 +68,17 @@ def main() -> None:
     store = Store(connect(settings.redis_url.get_secret_value()))
     projectors: list[Projector] = []
     notifiers: list[Notifier] = []
+    learners: list[Learner] = []
 
     async def prepare(bus: Bus) -> None:
         objects = await declared(bus, "planner")
         projector = Projector(bus, objects, store, metrics)
-        await Queries(projector).listen()
+        queries = Queries(projector)
+        await queries.listen()
+        life = timedelta(days=settings.memory_days) if settings.memory_days else None
+        learner = Learner(bus, objects, parts.metrics, Memories(bus), life)
+        await Remembering(learner).listen(queries)
+        learners.append(learner)
         projectors.append(projector)
         notifiers.append(
             Notifier(
@@ -87,6 +97,11 @@ def main() -> None:
     async def notify(stop: asyncio.Event) -> None:
         await notifiers[0].run(stop)
 
+    async def learn(stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(learners[0].memories.run(stop))
+            group.create_task(learners[0].run(stop))
+
     async def ready() -> bool:
         try:
             return bool(projectors and projectors[0].healthy and await store.redis.ping())
@@ -94,7 +109,7 @@ def main() -> None:
             return False
 
     parts.on_start.append(prepare)
-    parts.background += [run, notify]
+    parts.background += [run, notify, learn]
     parts.ready_checks.append(ready)
     serve(parts)
 

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from redis.exceptions import RedisError
 
 from loopwright import subjects
+from loopwright.errors import LoopwrightError
 from loopwright.ids import LoopId
 from loopwright.states import LoopState
 from loopwright.wire import Json, Written
@@ -65,7 +66,7 @@ class HeadsQuery(Written):
     limit: int = Field(default=500, ge=1, le=500)
 
 
-Query = Callable[[bytes], Awaitable[dict[str, Json]]]
+Query = Callable[[Msg], Awaitable[dict[str, Json]]]
 
 
 @dataclass(slots=True)
@@ -77,12 +78,13 @@ class Queries:
 
     async def listen(self) -> None:
         """Answer from now on; replicas share the work."""
-        nc = self.projector.bus.nc
-        await nc.subscribe(subjects.QUERY_LOOP, queue=QUEUE, cb=self._answering(self._loop))
-        await nc.subscribe(subjects.QUERY_LOOPS, queue=QUEUE, cb=self._answering(self._loops))
-        await nc.subscribe(subjects.QUERY_HEADS, queue=QUEUE, cb=self._answering(self._heads))
+        await self.answer_on(subjects.QUERY_LOOP, self._loop)
+        await self.answer_on(subjects.QUERY_LOOPS, self._loops)
+        await self.answer_on(subjects.QUERY_HEADS, self._heads)
 
-    def _answering(self, query: Query) -> Callable[[Msg], Awaitable[None]]:
+    async def answer_on(self, subject: str, query: Query) -> None:
+        """Answer what is asked on a subject with what the query gives, or with its error."""
+
         async def received(message: Msg) -> None:
             if not message.reply:
                 return
@@ -94,13 +96,13 @@ class Queries:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-        return received
+        await self.projector.bus.nc.subscribe(subject, queue=QUEUE, cb=received)
 
     async def _answer(self, query: Query, message: Msg) -> None:
-        await _respond(message, await _safely(query, message.data))
+        await _respond(message, await _safely(query, message))
 
-    async def _loop(self, body: bytes) -> dict[str, Json]:
-        query = LoopQuery.model_validate_json(body)
+    async def _loop(self, message: Msg) -> dict[str, Json]:
+        query = LoopQuery.model_validate_json(message.data)
         found = await self._at(query.loop, query.min_seq or 0)
         if found.position.seq < (query.min_seq or 0):
             so_far = f"projected up to {max(0, found.position.seq)}, {query.min_seq} is wanted"
@@ -124,9 +126,9 @@ class Queries:
             except TimeoutError:
                 continue
 
-    async def _loops(self, body: bytes) -> dict[str, Json]:
+    async def _loops(self, message: Msg) -> dict[str, Json]:
         """The views without their details; `left_off` says how many did not fit in a message."""
-        query = LoopsQuery.model_validate_json(body)
+        query = LoopsQuery.model_validate_json(message.data)
         raw = await self.projector.store.views(_index(query), query.limit)
         loops: list[Json] = []
         size = 0
@@ -138,9 +140,9 @@ class Queries:
             loops.append(view)
         return {"loops": loops, "left_off": len(raw) - len(loops), "error": None}
 
-    async def _heads(self, body: bytes) -> dict[str, Json]:
+    async def _heads(self, message: Msg) -> dict[str, Json]:
         """What the projections saw of where each log ends."""
-        query = HeadsQuery.model_validate_json(body)
+        query = HeadsQuery.model_validate_json(message.data)
         store = self.projector.store
         if query.cut:
             return {
@@ -157,13 +159,15 @@ def _head(raw: bytes | str) -> dict[str, Json]:
     return {key: view[key] for key in ("loop", "n", "head")}
 
 
-async def _safely(query: Query, body: bytes) -> dict[str, Json]:
+async def _safely(query: Query, message: Msg) -> dict[str, Json]:
     try:
-        return await query(body)
+        return await query(message)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "query"
         return {"error": f"{where}: {first['msg']}"}
+    except LoopwrightError as error:
+        return {"error": str(error)}
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("a query found no store", error=str(error))
         return {

@@ -22,3 +22,5 @@ class StateSettings(ServiceSettings):
     """Signs what is sent to webhooks: `whsec_` and base64, as Standard Webhooks has it."""
     notify_hosts: tuple[str, ...] = ()
     """Hosts that goals may name though their address is not public."""
+    memory_days: float | None = Field(default=365.0, gt=0)
+    """How long what a loop has learned is told to others; nothing: for ever."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from loopwright.children import spawned_by
 from loopwright.events import (
+    ChildSettled,
     EventData,
     ExecutionRequested,
     LateResultRecorded,
@@ -32,12 +34,18 @@ def accept(loop: Loop, data: EventData, at: datetime) -> Loop:
         case "executor" if outcome is not None and not outcome.succeeded:
             return finish_iteration(loop, None, outcome, at)
         case "executor":
-            changes: dict[str, object] = {"step": "verifier", "attempt": 0}
-            if outcome is not None:
-                changes |= {"outcome": outcome, "revision": outcome.revision}
-            return loop.model_copy(update=changes)
+            return loop.model_copy(update=_executed(loop, outcome))
         case "verifier":
             return finish_iteration(loop, verdict, loop.outcome, at)
+
+
+def _executed(loop: Loop, outcome: Outcome | None) -> dict[str, object]:
+    """The step is done, unless the plan's last action starts loops: then they come first."""
+    starts = loop.join is None and spawned_by(loop.plan) is not None
+    changes: dict[str, object] = {} if starts else {"step": "verifier", "attempt": 0, "join": None}
+    if outcome is not None:
+        changes |= {"outcome": outcome, "revision": outcome.revision}
+    return changes
 
 
 def _carried(data: EventData) -> tuple[Plan | None, Outcome | None, Verdict | None]:
@@ -50,7 +58,7 @@ def _carried(data: EventData) -> tuple[Plan | None, Outcome | None, Verdict | No
             return data.plan, data.outcome, None
         case LoopHeld() | LoopEnded():
             return data.plan, data.execution, data.verdict
-        case LoopAdmitted() | LoopControlled() | LateResultRecorded():
+        case LoopAdmitted() | LoopControlled() | ChildSettled() | LateResultRecorded():
             return None, None, None
 
 

@@ -8,6 +8,7 @@ from typing import TypedDict
 from loopwright.budget import Amount
 from loopwright.errors import UnreadableError
 from loopwright.events import (
+    ChildSettled,
     EventData,
     ExecutionRequested,
     LateResultRecorded,
@@ -22,6 +23,7 @@ from loopwright.events import (
     RequestData,
     VerificationRequested,
 )
+from loopwright.family import ChildState, Join, abandoned, known, sliced
 from loopwright.fold.state import Held, Loop, OpenGrant
 from loopwright.forecast import Forecast
 from loopwright.iteration import HISTORY
@@ -56,6 +58,9 @@ class Changes(TypedDict, total=False):
     noticed_at: int
     forecasts: tuple[Forecast, ...]
     warned: dict[str, int]
+    children: tuple[ChildState, ...]
+    join: Join | None
+    spent: Amount
     ended: LoopOutcome
     reason: Reason
     detail: str
@@ -81,15 +86,19 @@ def stated(loop: Loop, data: EventData, at: datetime, seq: int) -> Changes:
                 wanted=data.wanted,
                 dependency=data.dependency,
             )
+            started = _started(loop, data, at) if data.children else Changes()
             return {
                 "state": data.hold,
                 "held": held,
                 "wake_at": data.wake_at,
                 **_down(loop, data, at),
+                **started,
             }
         case LoopControlled():
             if data.control is not None and data.control.kind == "resume":
                 return {"state": _WORK[loop.step], "held": None, "wake_at": data.wake_at}
+            return {"wake_at": data.wake_at}
+        case ChildSettled():
             return {"wake_at": data.wake_at}
         case LateResultRecorded():
             return {"settled": tuple(i for i in loop.settled if i.seq != data.grant_seq)}
@@ -102,6 +111,8 @@ def stated(loop: Loop, data: EventData, at: datetime, seq: int) -> Changes:
                 "ended_at": at,
                 "held": None,
                 "wake_at": None,
+                "spent": loop.spent + sliced(loop.children),
+                "children": abandoned(loop.children),
             }
 
 
@@ -110,6 +121,18 @@ def _down(loop: Loop, data: LoopHeld, at: datetime) -> Changes:
     if data.dependency is None:
         return {}
     return {"failing_since": loop.failing_since or at}
+
+
+def _started(loop: Loop, data: LoopHeld, at: datetime) -> Changes:
+    """Loops were started: by a plan, or by the goal itself, which is its first iteration."""
+    changes: Changes = {
+        "children": (*loop.children, *map(known, data.children)),
+        "join": data.join,
+        "step": "executor",
+    }
+    if loop.iteration == 0 and data.plan is not None:
+        changes |= {"iteration": 1, "iteration_started_at": at, "plan": data.plan}
+    return changes
 
 
 def _granted(data: RequestData, seq: int) -> Changes:

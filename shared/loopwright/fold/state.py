@@ -17,6 +17,7 @@ from loopwright.events import (
     Reason,
     Wanted,
 )
+from loopwright.family import ChildState, Join, Parent, iterations_of, sliced
 from loopwright.forecast import Forecast
 from loopwright.goal import Goal, Limits
 from loopwright.marks import Mark
@@ -60,6 +61,8 @@ class Loop(Wire):
     price: Price | None = None
     judge_prices: dict[str, Price] = Field(default_factory=dict)
     traceparent: str | None = None
+    parent: Parent | None = None
+    """What started it, if another loop did."""
     admitted_at: datetime
     deadline: datetime
     updated_at: datetime
@@ -118,6 +121,11 @@ class Loop(Wire):
     """The iteration after which the notice came."""
     forecasts: tuple[Forecast, ...] = ()
 
+    children: tuple[ChildState, ...] = ()
+    """Every loop that it has started."""
+    join: Join | None = None
+    """The children that it waits for, or whose work is being taken over."""
+
     controls: tuple[str, ...] = ()
     """Ids of the newest control messages that were done."""
     hints: tuple[str, ...] = ()
@@ -130,8 +138,14 @@ class Loop(Wire):
 
     @property
     def reserved(self) -> Amount:
-        """What the open grant may still spend."""
-        return self.open.grant.reserved if self.open else NOTHING
+        """What the open grant and the children may still spend."""
+        granted = self.open.grant.reserved if self.open else NOTHING
+        return granted + sliced(self.children) if self.children else granted
+
+    @property
+    def iterations(self) -> int:
+        """Iterations used, with what its children have used or may still use."""
+        return self.iteration + iterations_of(self.children)
 
     @property
     def amended_limits(self) -> Limits | None:

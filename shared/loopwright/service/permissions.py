@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loopwright import subjects
-from loopwright.service.streams import COORDINATOR, INTAKE, NOTIFIER
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, LEARNER, NOTIFIER
 from loopwright.subjects import ROLES, Role
 
 STATE = "state"
@@ -123,6 +123,7 @@ def _coordinator(tenants: Sequence[str]) -> Access:
         found += _measures(stream)
     for stream in (*INTAKE, subjects.BREAKERS):
         found += _consumes(stream, COORDINATOR)
+    found += _consumes(subjects.LOOPS, FAMILY) + _sends(subjects.dead(subjects.LOOPS))
     return found + _sends(*(f"{_API}.CONSUMER.INFO.{subjects.LOOPS}.{role}" for role in ROLES))
 
 
@@ -144,6 +145,7 @@ def _worker(role: Role) -> Access:
         + _looks_up(subjects.BREAKERS)
         + _keeps_objects()
         + Access(hears=(subjects.stop("*"),))
+        + (_sends(subjects.recall("*")) if role == "planner" else Access())
     )
 
 
@@ -153,14 +155,25 @@ def _state() -> Access:
         + _measures(subjects.LOOPS)
         + _consumes(subjects.LOOPS, NOTIFIER)
         + _consumes(subjects.NOTIFY, NOTIFIER)
+        + _consumes(subjects.LOOPS, LEARNER)
+        + _reads(subjects.MEMORY)
+        + _measures(subjects.MEMORY)
         + _keeps_objects()
         + _sends(
+            subjects.memory("*", "*"),
             subjects.notification("*", "*"),
             subjects.dead(subjects.LOOPS),
             subjects.dead(subjects.NOTIFY),
         )
         + Access(
-            answers=(subjects.QUERY_LOOP, subjects.QUERY_LOOPS, subjects.QUERY_HEADS),
+            answers=(
+                subjects.QUERY_LOOP,
+                subjects.QUERY_LOOPS,
+                subjects.QUERY_HEADS,
+                subjects.recall("*"),
+                subjects.memories("*"),
+                subjects.forget("*"),
+            ),
             hears=("loop.>",),
         )
     )
@@ -175,6 +188,9 @@ def _user(tenant: str) -> Access:
             subjects.QUERY_LOOP,
             subjects.QUERY_LOOPS,
             subjects.QUERY_HEADS,
+            subjects.recall(tenant),
+            subjects.memories(tenant),
+            subjects.forget(tenant),
         )
         + _reads(subjects.LOOPS)
         + _measures(subjects.LOOPS)

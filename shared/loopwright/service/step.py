@@ -24,6 +24,8 @@ class Request(Generic[RequestT]):
     data: RequestT
     stop: asyncio.Event
     """Set when the loop ends or the grant expires: leave off at once, kill what runs."""
+    tenant: str = "default"
+    """Whose loop it is."""
 
 
 @dataclass(frozen=True, slots=True)

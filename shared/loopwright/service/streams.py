@@ -51,6 +51,11 @@ INTAKE: dict[str, str] = {
 }
 COORDINATOR = "coordinator"
 NOTIFIER = "notifier"
+LEARNER = "learner"
+#: The coordinator's consumer of the log: what a loop's event means to its parent or children.
+FAMILY = "family"
+#: The events that may mean something to them.
+KIN = ("loop_held", "loop_controlled", "loop_ended")
 #: The events that may be news to people; warnings come with the first of them.
 NEWS = ("plan_requested", "loop_held", "loop_controlled", "loop_ended")
 #: One delivery of a notification, redirects and a slow receiver included, in seconds.
@@ -106,12 +111,21 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         allow_direct=True,
     )
     breakers = _records(subjects.BREAKERS, "breaker.>")
+    memory = StreamConfig(
+        name=subjects.MEMORY,
+        subjects=["memory.*.*"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,  # the one before on the same subject: what is forgotten goes
+        max_msgs_per_subject=1,
+        allow_direct=True,
+    )
+    learner = _consumer(LEARNER, subjects.loop_event("*", "loop_ended"), settings)
     notify = _queue(subjects.NOTIFY, "notify.*.*")
     notifier = _consumer(NOTIFIER, "notify.*.*", settings)
     notifier.ack_wait = DELIVERY_S
     requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
-        Declared(loops, (*requests, _told(settings))),
+        Declared(loops, (*requests, _told(settings), learner, _family(settings))),
         Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
@@ -121,6 +135,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         Declared(dead),
         Declared(notify, (notifier,)),
         Declared(breakers, (_changes(settings, "breaker.>"),)),
+        Declared(memory),
     )
     for item in declared:
         item.stream.storage = StorageType.FILE
@@ -155,6 +170,14 @@ def _changes(settings: ServiceSettings, subject: str) -> ConsumerConfig:
     changes = _consumer(COORDINATOR, subject, settings)
     changes.deliver_policy = DeliverPolicy.NEW
     return changes
+
+
+def _family(settings: ServiceSettings) -> ConsumerConfig:
+    """What one loop's event means to another, from the beginning of the log."""
+    family = _consumer(FAMILY, "", settings)
+    family.filter_subject = None
+    family.filter_subjects = [f"loop.*.{kind}" for kind in KIN]
+    return family
 
 
 def _queue(name: str, subject: str) -> StreamConfig:

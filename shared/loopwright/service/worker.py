@@ -31,7 +31,6 @@ from loopwright.errors import (
     UnreadableError,
 )
 from loopwright.events import Grant, LoopAdmitted
-from loopwright.goal import Goal
 from loopwright.objects import Objects
 from loopwright.payloads import check_in, check_out
 from loopwright.results import Result, StepFailed, WorkerLost
@@ -69,7 +68,7 @@ class Worker(Generic[RequestT]):
     tracing: Tracing
     redactor: Redactor
     _running: dict[str, set[asyncio.Event]] = field(default_factory=dict)
-    _goals: Cache[str, Goal] = field(default_factory=lambda: Cache(256))
+    _loops: Cache[str, LoopAdmitted] = field(default_factory=lambda: Cache(256))
 
     async def listen_for_stop(self) -> None:
         """End running steps of a loop at once when its coordinator says so."""
@@ -158,15 +157,17 @@ class Worker(Generic[RequestT]):
         Only StepError says that nothing was used; after any other the whole grant is charged.
         """
         try:
-            goal = await self._goal(event.subject)
+            admitted = await self._admitted(event.subject)
         except StepError as error:
             return Performed(StepFailed(error=error.info))
         except BusUnavailableError as error:
             return Performed(StepFailed(error=ErrorInfo(kind="network", message=str(error))))
+        goal = admitted.goal
         if data.grant.limits is not None:  # amended since
             goal = goal.model_copy(update={"limits": data.grant.limits})
         try:
-            return await self.step.perform(Request(event.subject, goal, data.grant, data, stop))
+            request = Request(event.subject, goal, data.grant, data, stop, tenant=admitted.tenant)
+            return await self.step.perform(request)
         except StepError as error:
             return Performed(StepFailed(error=error.info))
         except BusUnavailableError as error:
@@ -177,16 +178,16 @@ class Worker(Generic[RequestT]):
             failed = StepFailed(error=ErrorInfo(kind="internal", message=message))
         return Performed(failed, in_full(data.grant))
 
-    async def _goal(self, loop: str) -> Goal:
-        """The loop's goal: it never changes, so it is read once and not carried by every event."""
-        known = self._goals.get(loop)
+    async def _admitted(self, loop: str) -> LoopAdmitted:
+        """The loop's goal and tenant: they never change, so they are read once a worker."""
+        known = self._loops.get(loop)
         if known is not None:
             return known
         stored = await self._beginning(loop)
         data = decode_event(await check_out(stored.body, self.objects)).data
         assert isinstance(data, LoopAdmitted)
-        self._goals.put(loop, data.goal)
-        return data.goal
+        self._loops.put(loop, data)
+        return data
 
     async def _beginning(self, loop: str) -> Stored:
         """The loop's first event; a replica of the log that lags behind is asked again."""

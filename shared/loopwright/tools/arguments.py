@@ -130,10 +130,3 @@ class McpCallArgs(Written):
     server: str = Field(min_length=1, max_length=64)
     tool: str = Field(min_length=1, max_length=200)
     arguments: OpenObject = Field(default_factory=dict)
-
-
-class SpawnLoopArgs(Written):
-    """Start a nested loop, as the plan's last action; its result is fed back when it ended."""
-
-    goal: OpenObject
-    """A goal; its budget is carved from what this loop has left."""

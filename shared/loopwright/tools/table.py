@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from loopwright.errors import Fault
+from loopwright.spawn import SHOWN, SPAWN_TOOL, Spawn
 from loopwright.tools import arguments as a
 from loopwright.tools.action import Action, EffectClass, Isolation
-from loopwright.wire import Written
+from loopwright.wire import Json, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,13 @@ class ToolSpec:
     """The strongest that a call can have; some calls of the tool may have less."""
     min_isolation: Isolation = "none"
     """What must keep it in; where that cannot be had, it is refused."""
+    shown: dict[str, Json] | None = None
+    """JSON Schema that a planner is shown of the arguments, where that is less than all."""
+
+    @property
+    def schema(self) -> dict[str, Json]:
+        """JSON Schema of the arguments, as a planner sees them."""
+        return self.shown or self.args.model_json_schema()
 
     @property
     def group(self) -> str:
@@ -51,7 +59,7 @@ TOOLS: dict[str, ToolSpec] = {
         ToolSpec("http.request", a.HttpRequestArgs, "external_once"),
         ToolSpec("mcp.tools", a.McpToolsArgs, "read"),
         ToolSpec("mcp.call", a.McpCallArgs, "external_once"),
-        ToolSpec("spawn_loop", a.SpawnLoopArgs, "external_once"),
+        ToolSpec(SPAWN_TOOL, Spawn, "workspace", shown=SHOWN),
     )
 }
 
@@ -60,7 +68,7 @@ TOOL_GROUPS: tuple[str, ...] = tuple(dict.fromkeys(spec.group for spec in TOOLS.
 #: What a goal that says nothing allows: nothing that reaches out of the workspace.
 DEFAULT_TOOLS: tuple[str, ...] = ("shell", "python", "file", "sql")
 #: A plan ends with it: what comes after could not know how the nested loop ends.
-LAST = "spawn_loop"
+LAST = SPAWN_TOOL
 
 
 def register(spec: ToolSpec) -> None:

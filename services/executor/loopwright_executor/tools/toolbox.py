@@ -8,8 +8,10 @@ from time import monotonic
 
 from loopwright.errors import StepError
 from loopwright.plan import ActionOutcome
+from loopwright.spawn import SPAWN_TOOL
 from loopwright.tools import TOOLS, Isolation, action_faults
 from loopwright.tools import arguments as a
+from loopwright_executor.joining import started as spawn_started
 from loopwright_executor.once import Once
 from loopwright_executor.tools import files
 from loopwright_executor.tools.call import Call
@@ -81,6 +83,7 @@ class Toolbox:
             "file.patch": self.commands.patch,
             "file.search": self.commands.search,
             "sql": self.commands.sql,
+            SPAWN_TOOL: spawn_started,
         }
         if tool not in runners:
             raise StepError("tool_not_found", f"'{tool}' has no implementation in this executor")
