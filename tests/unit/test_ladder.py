@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from loopwright.breaker import Refuse
 from loopwright.budget import Usage
 from loopwright.control import Approve, Reject
 from loopwright.control import Retry as TryAgain
@@ -15,7 +16,8 @@ from loopwright.goal import parse_goal
 from loopwright.marks import plan_digest
 from loopwright.plan import Plan
 from loopwright.testing import model_goal
-from loopwright_coordinator.inputs import Woken
+from loopwright_coordinator.core import decide
+from loopwright_coordinator.inputs import Append, Begin, Woken
 from loopwright_coordinator.ladder import ACCOUNT, AT_ONCE, LEADS_DOWN
 from table import R2, TOUCH, Table
 
@@ -348,15 +350,19 @@ def test_a_goals_ladder_is_checked_like_its_rules() -> None:
 
 def test_a_model_whose_breaker_is_open_is_gone_round_at_once() -> None:
     table = Table(goal())
-    down = {"llm:first": Refuse(why="it is down", until=None, throttled=False)}
-    decision = decide(table.loop, Begin(), table.now, "token", down)
-    assert isinstance(decision, Append)
-    assert asked(decision.data) == ("1", "model", "second")
-    assert decision.data.grant.models == ("second",)
-    assert decision.data.grant.reserved.cost_microusd == 1000
-    assert decision.data.approach.changes[0].cause == "it is down"
+    down = {"llm:first": Refuse(table.now, throttled=False, why="it is down")}
+    data = begun(table, down)
+    assert asked(data) == ("1", "model", "second")
+    assert data.grant.models == ("second",)
+    assert data.grant.reserved.cost_microusd == 1000
+    assert data.approach.changes[0].cause == "it is down"
     down["llm:second"] = down["llm:first"]
+    data = begun(table, down)
+    assert asked(data)[1] == "playbook"
+    assert data.grant.reserved.tokens == 0
+
+
+def begun(table: Table, down: dict[str, Refuse]) -> Any:
     decision = decide(table.loop, Begin(), table.now, "token", down)
     assert isinstance(decision, Append)
-    assert asked(decision.data)[1] == "playbook"
-    assert decision.data.grant.reserved.tokens == 0
+    return decision.data

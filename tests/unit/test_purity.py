@@ -115,7 +115,7 @@ def test_a_module_that_decides_or_folds_has_nothing_impure(module: str) -> None:
 
 def test_every_module_that_decides_is_reached() -> None:
     coordinator = (
-        "accepting", "adapt", "budgets", "core", "exits", "failures", "grants", "inputs",
+        "accepting", "adapt", "detour", "budgets", "core", "exits", "failures", "grants", "inputs",
         "iterations", "ladder", "people", "policy", "seal", "steps", "stuck",
     )  # fmt: skip
     shared = (

@@ -1,4 +1,4 @@
-"""A plan whose model is down is asked for on the next rung that is up, if the goal has one. Pure."""
+"""A plan whose model is down is asked for on the next rung that is up. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from loopwright_coordinator.grants import planning_models
 from loopwright_coordinator.ladder import Fall, Rung, holds, place_of, rungs
 
 
-def detoured(
-    loop: Loop, data: EventData, now: datetime, down: Mapping[str, Refuse]
-) -> EventData:
+def detoured(loop: Loop, data: EventData, now: datetime, down: Mapping[str, Refuse]) -> EventData:
     """The event, its plan asked for on a lower rung where the breaker of its model is open."""
     spec = loop.goal.planner
     if not isinstance(data, PlanRequested) or not isinstance(spec, OpenAI):

@@ -24,8 +24,8 @@ from loopwright.events import (
 from loopwright.fold.settlements import settle
 from loopwright.loop import Loop, apply
 from loopwright_coordinator.breakers import held_by_a_breaker
-from loopwright_coordinator.detour import detoured
 from loopwright_coordinator.budgets import warnings_of
+from loopwright_coordinator.detour import detoured
 from loopwright_coordinator.exits import Exit, end
 from loopwright_coordinator.grants import settle_unheard
 from loopwright_coordinator.inputs import Append, Decision, Ignore, Timer
