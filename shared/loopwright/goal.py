@@ -16,12 +16,12 @@ from loopwright.errors import Fault, GoalInvalidError
 from loopwright.ids import LoopId
 from loopwright.origin import Origin
 from loopwright.outside import McpServer, Network, SecretName, outside_faults
-from loopwright.spawn import Nesting, Spawn
 from loopwright.planners import CommandPlanner as CommandPlanner
 from loopwright.planners import OpenAI as OpenAI
 from loopwright.planners import Planner
 from loopwright.planners import Playbook as Playbook
 from loopwright.planners import Rule as Rule
+from loopwright.spawn import Nesting, Spawn
 from loopwright.tools import (
     DEFAULT_TOOLS,
     Isolation,

@@ -45,7 +45,7 @@ def main() -> None:
             admission,
             Controls(bus),
             Dependencies(Gate(bus.nc), log, breakers),
-            Kin(log, parts.tracing),
+            Kin(log, parts.tracing, settings.prices),
         )
         watchdog = Watchdog(
             bus,
