@@ -107,7 +107,7 @@ async def performed(
     }
     prices = {goal.judge_model(check): PRICE for check in goal.judges}
     requested = VerificationRequested(
-        **{"grant": grant, "revision": revision, "plan": Plan(summary="s"), "judge_prices": prices}
+        **{"grant": grant, "revision": revision, "plan": Plan(summary="s"), "prices": prices}
         | given
     )
     request = Request(LOOP_ID, goal, grant, requested, stop or asyncio.Event())

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from loopwright.approach import Approach
 from loopwright.budget import Amount, Price, Usage
 from loopwright.control import Control
 from loopwright.errors import ErrorInfo
@@ -185,7 +186,7 @@ class Brief(Wire):
 class Wanted(Wire):
     """What a person is asked to approve."""
 
-    kind: Literal["plan", "result"]
+    kind: Literal["plan", "result", "question"]
     of: str
     """The plan's digest or the revision: an approval names what it approves."""
     brief: Brief | None = None
@@ -212,10 +213,10 @@ class LoopAdmitted(Transition):
     deadline: datetime
     price: Price | None = None
     """Of the goal's model, fixed for the whole loop."""
-    judge_prices: dict[str, Price] = Field(default_factory=dict)
-    """Of the models that judge, by name, fixed likewise."""
     parent: Parent | None = None
     """What started it, if another loop did; its goal's budget is a slice of that loop's."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Of the other models that the goal names, by model."""
 
 
 class PlanRequested(Transition):
@@ -232,7 +233,9 @@ class PlanRequested(Transition):
     history: tuple[IterationSummary, ...] = ()
     rule_uses: dict[str, int] = Field(default_factory=dict)
     price: Price | None = None
-    """Of the goal's model, as fixed at admission."""
+    """Of the model that is to plan, as fixed at admission."""
+    approach: Approach | None = None
+    """How the plan is to be made, where it is not as the goal says."""
     hints: tuple[str, ...] = ()
     """What people said since the last plan that was accepted."""
     notice: Notice | None = None
@@ -262,7 +265,7 @@ class VerificationRequested(Transition):
     outcome: Outcome | None = None
     """None where the plan had no actions: the workspace is judged as it is."""
     plan: Plan
-    judge_prices: dict[str, Price] = Field(default_factory=dict)
+    prices: dict[str, Price] = Field(default_factory=dict)
     """Of the models that judge, as fixed at admission."""
     before: Verdict | None = None
     """The verdict that this very revision got before, if it did."""

@@ -76,7 +76,7 @@ def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
         budget=data.goal.budget,
         limits=data.goal.limits,
         price=data.price,
-        judge_prices=data.judge_prices,
+        prices=data.prices,
         traceparent=event.traceparent,
         parent=data.parent,
         admitted_at=event.time,

@@ -35,7 +35,7 @@ def main() -> None:
         await declare_when_up(bus.js, settings, settings.stream_replicas)
         objects = NatsObjects(await bus.js.object_store(subjects.OBJECTS))
         log = Log(bus, objects, f"/coordinator/{settings.replica}")
-        admission = Admission(log, parts.tracing, settings.max_usd)
+        admission = Admission(log, parts.tracing, settings.max_usd, settings.prices)
         coordinator = Coordinator(
             bus,
             log,
@@ -45,7 +45,7 @@ def main() -> None:
             admission,
             Controls(bus),
             Dependencies(Gate(bus.nc), log, breakers),
-            Kin(log, parts.tracing),
+            Kin(log, parts.tracing, settings.prices),
         )
         watchdog = Watchdog(
             bus,

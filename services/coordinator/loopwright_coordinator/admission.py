@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -11,6 +11,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from loopwright import subjects
+from loopwright.budget import Price
 from loopwright.errors import ConflictError, Fault, GoalInvalidError, UnreadableError
 from loopwright.events import LoopAdmitted
 from loopwright.goal import Goal, parse_goal
@@ -20,7 +21,7 @@ from loopwright.service.tracing import Tracing, traceparent
 from loopwright_coordinator.answers import answer
 from loopwright_coordinator.inputs import Begin, Decision, Input
 from loopwright_coordinator.log import Log
-from loopwright_coordinator.prices import judge_prices_of, price_of
+from loopwright_coordinator.prices import price_of, prices_of
 
 log = structlog.get_logger()
 
@@ -34,6 +35,7 @@ class Admission:
     log: Log
     tracing: Tracing
     max_usd: Decimal | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
     async def handle(self, message: Msg, settle: Settle) -> None:
         """Admit one submitted goal. An invalid one uses up no id and is a dead letter."""
@@ -77,8 +79,8 @@ class Admission:
                 goal=goal,
                 goal_digest=goal.digest(),
                 deadline=now + timedelta(seconds=goal.budget.time),
-                price=price_of(goal),
-                judge_prices=judge_prices_of(goal),
+                price=price_of(goal, self.prices),
+                prices=prices_of(goal, self.prices),
             )
             context = traceparent(span)
             await self.log.append(None, loop_id, admitted, now=now, token=None, traceparent=context)

@@ -89,11 +89,11 @@ def _begin(loop: Loop, received: Begin, now: datetime, nonce: str) -> Decision:
 
 def _refused(loop: Loop, received: Begin) -> Exit | None:
     """Why policy rejects a valid goal, if it does."""
-    usd, model = loop.goal.budget.usd, unpriced(loop)
-    if usd is not None and model is not None:
+    usd, unknown = loop.goal.budget.usd, unpriced(loop)
+    if usd is not None and unknown:
         detail = (
-            f"no price is known for the model '{model}', so a dollar budget cannot hold; "
-            "set its price in the goal, or budget.tokens without budget.usd"
+            f"no price is known for the model '{unknown[0]}', so a dollar budget cannot hold; "
+            "set the model's `price`, or budget.tokens without budget.usd"
         )
         return Exit("rejected", "unknown_price", detail)
     if received.max_usd is not None and usd is not None and usd > received.max_usd:

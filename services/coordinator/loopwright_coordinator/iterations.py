@@ -85,9 +85,15 @@ def ask(
     plan: Plan | None,
     verdict: Verdict | None = None,
 ) -> LoopHeld:
-    """Wait for a person's word on a plan or a result."""
-    what = f"the plan {wanted.of}" if wanted.kind == "plan" else f"the result {wanted.of[:12]}"
-    detail = f"{what} waits for approval; answer with: loopwright approve {loop.id} (or reject)"
+    """Wait for a person's word on a plan or a result, or for the answer to a plan's question."""
+    match wanted.kind:
+        case "plan":
+            what, way = f"the plan {wanted.of} waits for approval", ""
+        case "result":
+            what, way = f"the result {wanted.of[:12]} waits for approval", ""
+        case "question":
+            what, way = f"the planner asks: {plan.question if plan else ''}", ' --reason "…"'
+    detail = f"{what}; answer with: loopwright approve {loop.id}{way} (or reject)"
     return LoopHeld(
         settles=settles,
         hold="awaiting_approval",

@@ -49,7 +49,7 @@ class Panel:
         self, check: JudgeCheck, request: Request[VerificationRequested], used: Usage
     ) -> Purse:
         """What this check may spend: its own worst case, within what is left of the grant."""
-        price = request.data.judge_prices.get(request.goal.judge_model(check))
+        price = request.data.prices.get(request.goal.judge_model(check))
         whole, worst = request.grant.reserved, check.worst(price)
         left = Amount(
             tokens=max(0, min(worst.tokens, whole.tokens - used.tokens)),

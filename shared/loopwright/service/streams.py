@@ -125,7 +125,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
     notifier.ack_wait = DELIVERY_S
     requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
-        Declared(loops, (*requests, _told(settings), learner, _family(settings))),
+        Declared(loops, (*requests, _told(settings), _family(settings), learner)),
         Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
