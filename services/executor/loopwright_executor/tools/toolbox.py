@@ -10,9 +10,9 @@ from typing import Any
 from loopwright.errors import StepError
 from loopwright.plan import ActionOutcome
 from loopwright.spawn import SPAWN_TOOL
-from loopwright_executor.joining import started as spawn_started
 from loopwright.tools import TOOLS, Isolation, OwnTool, action_faults
 from loopwright.tools import arguments as a
+from loopwright_executor.joining import started as spawn_started
 from loopwright_executor.journal import Journal
 from loopwright_executor.once import Once
 from loopwright_executor.tools import files
