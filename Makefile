@@ -1,7 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
 .PHONY: help npm setup demo down test check format contract clean simulate mutants golden isolated \
-	tamper durability proxy bounded chaos
+	tamper durability proxy bounded chaos recall estimates
 
 PYTHON ?= python3
 VENV := .venv
@@ -67,6 +67,9 @@ bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
 
 chaos: setup ## Kill, freeze and poison real processes: LOOPS=2500 KILLS=150 SEED=1
 	@cd tests && ../$(BIN)/python -m chaos --loops $(or $(LOOPS),2500) --kills $(or $(KILLS),150) --seed $(or $(SEED),1)
+
+recall: setup ## Is the right lesson found for held-out goals? One JSON line
+	@cd tests && ../$(BIN)/python -m recalling
 
 isolated: setup ## Import each member with nothing installed but what it declares
 	@for member in coordinator planner executor verifier state; do \
