@@ -14,6 +14,7 @@ from loopwright_cli.commands import (
     local,
     loops,
     memory,
+    tenants,
 )
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ for commands in (goals.app, loops.app, history.app, control.app, local.app):
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(memory.app, name="memory")
+app.add_typer(tenants.app, name="tenants")
 
 
 def main() -> None:
