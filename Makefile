@@ -71,6 +71,9 @@ chaos: setup ## Kill, freeze and poison real processes: LOOPS=2500 KILLS=150 SEE
 recall: setup ## Is the right lesson found for held-out goals? One JSON line
 	@cd tests && ../$(BIN)/python -m recalling
 
+estimates: setup ## How well estimates fit simulated loops that were not seen: FAMILIES=1000
+	@cd tests && ../$(BIN)/python -m estimating $(SEEDED) --families $(or $(FAMILIES),1000)
+
 isolated: setup ## Import each member with nothing installed but what it declares
 	@for member in coordinator planner executor verifier state; do \
 		UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv run --quiet --isolated --no-dev --package loopwright-$$member \

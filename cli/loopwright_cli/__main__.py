@@ -8,6 +8,7 @@ from loopwright.plugins import load_own_tools
 from loopwright_cli.commands import (
     breakers,
     control,
+    estimates,
     goals,
     history,
     letters,
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (goals.app, loops.app, history.app, control.app, local.app):
+for commands in (goals.app, estimates.app, loops.app, history.app, control.app, local.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(breakers.app, name="breakers")
