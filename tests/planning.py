@@ -92,11 +92,13 @@ def grant_for(goal: Goal, *, tokens: int | None = None, cost: int | None = None)
     )
 
 
-def plan_request(goal: Goal, *, grant: Grant | None = None, **data: Any) -> Request[PlanRequested]:
+def plan_request(
+    goal: Goal, *, grant: Grant | None = None, tenant: str = "default", **data: Any
+) -> Request[PlanRequested]:
     """A claimed request to plan."""
     grant = grant or grant_for(goal)
     requested = PlanRequested(grant=grant, **({"price": PRICE} | data))
-    return Request(LOOP_ID, goal, grant, requested, asyncio.Event())
+    return Request(LOOP_ID, goal, grant, requested, asyncio.Event(), tenant=tenant)
 
 
 def verdict_of(**statuses: str) -> Verdict:

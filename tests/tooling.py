@@ -12,18 +12,20 @@ from loopwright.plan import ActionOutcome
 from loopwright.service.logs import Redactor
 from loopwright.service.sandbox import LandlockSandbox, Limits, Sandbox
 from loopwright.testing import LOOP_ID, playbook_goal
-from loopwright.tools import Action
+from loopwright.tools import Action, OwnTool
 from loopwright_executor.journal import Entry, State
-from loopwright_executor.once import Once
 from loopwright_executor.tools.call import Call
 from loopwright_executor.tools.commands import Commands
+from loopwright_executor.tools.secrets import Secrets
 from loopwright_executor.tools.toolbox import Toolbox
+from loopwright_executor.tools.toolbox import toolbox as made
 
 
 def call_of(
     tree: Path,
     tool: str,
     goal: Goal | None = None,
+    /,
     *,
     index: int = 0,
     attempt: int = 1,
@@ -38,14 +40,16 @@ def call_of(
         action=Action(tool=tool, args=args),
         goal=goal or playbook_goal(),
         tree=tree,
-        limits=Limits(wall_s=60.0),
+        limits=Limits(wall_s=120.0, cpu_s=120.0),
         stop=asyncio.Event(),
     )
 
 
-def commands(sandbox: Sandbox | None = None, secrets: tuple[str, ...] = ()) -> Commands:
+def commands(
+    sandbox: Sandbox | None = None, secrets: tuple[str, ...] = (), programs: tuple[Path, ...] = ()
+) -> Commands:
     """Commands in the sandbox that needs no privilege."""
-    return Commands(sandbox or LandlockSandbox(), Redactor(secrets))
+    return Commands(sandbox or LandlockSandbox(), Redactor(secrets), programs)
 
 
 class MemoryJournal:
@@ -67,6 +71,19 @@ class MemoryJournal:
         self.entries[place] = replace(entry, state=state, outcome=outcome)
 
 
-def toolbox(sandbox: Sandbox | None = None, secrets: tuple[str, ...] = ()) -> Toolbox:
+def toolbox(
+    sandbox: Sandbox | None = None,
+    secrets: dict[str, str] | None = None,
+    private_hosts: frozenset[str] = frozenset(),
+    own: tuple[OwnTool[Any], ...] = (),
+    programs: tuple[Path, ...] = (),
+) -> Toolbox:
     """Every tool, with a journal of its own."""
-    return Toolbox(commands(sandbox, secrets), Once(MemoryJournal()))
+    known = secrets or {}
+    return made(
+        commands(sandbox, tuple(known.values()), programs),
+        MemoryJournal(),
+        secrets=Secrets(known),
+        private_hosts=private_hosts,
+        own={tool.name: tool for tool in own},
+    )

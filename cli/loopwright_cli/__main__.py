@@ -9,12 +9,14 @@ from loopwright_cli.commands import (
     breakers,
     control,
     credentials,
+    estimates,
     goals,
     history,
     letters,
     local,
     loops,
     memory,
+    tenants,
 )
 
 app = typer.Typer(
@@ -24,12 +26,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (goals.app, loops.app, history.app, control.app, local.app):
+for commands in (goals.app, estimates.app, loops.app, history.app, control.app, local.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(memory.app, name="memory")
+app.add_typer(tenants.app, name="tenants")
 
 
 def main() -> None:

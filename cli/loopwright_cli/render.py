@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from loopwright.approach import Change
 from loopwright.events import IterationSummary
 from loopwright.plan import CheckResult
 from loopwright.views import LoopView
@@ -126,9 +127,18 @@ def news(before: LoopView | None, now: LoopView) -> Iterable[Text]:
     if now.notice and now.notice != (before.notice if before else None):
         answer = "told to try otherwise" if now.notice.level == 1 else "planned otherwise now"
         yield Text(f"     stuck: {now.notice.detail}; {answer}", style=WARN)
+    for change in _new_changes(before, now):
+        yield Text(f"     planned otherwise: {change}", style=WARN)
     held = before.held if before else None
     if now.held and now.held.detail and (held is None or held.kind != now.held.kind):
         yield Text(f"     {_WORKING[now.state]}: {now.held.detail}", style=WARN)
+
+
+def _new_changes(before: LoopView | None, now: LoopView) -> tuple[Change, ...]:
+    """What changed in how the loop is planned, if that is news."""
+    if now.approach is None or now.approach == (before.approach if before else None):
+        return ()
+    return now.approach.changes
 
 
 def checks_table(checks: Iterable[CheckResult]) -> Table:

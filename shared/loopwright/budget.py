@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from loopwright.wire import Seconds, Wire, Written
+from loopwright.wire import Seconds, Wire, Written, added
 
 MICRO = Decimal(1_000_000)
 
@@ -44,15 +44,21 @@ class Price(Written):
 
     input_usd_per_million: Usd
     output_usd_per_million: Usd
+    cached_usd_per_million: Usd | None = added(None)
+    """Of input that the provider had in its cache; the same as other input where not given."""
 
-    def cost_microusd(self, input_tokens: int, output_tokens: int) -> int:
+    def cost_microusd(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
         """Micro-dollars for a call, rounded up: a charge never shrinks by rounding.
 
         Dollars per million tokens are micro-dollars per token, so no scaling is needed.
+        `cached_tokens` are some of the input.
         """
         total = (
             self.input_usd_per_million * input_tokens + self.output_usd_per_million * output_tokens
         )
+        if self.cached_usd_per_million is not None:
+            cheaper = max(Decimal(0), self.input_usd_per_million - self.cached_usd_per_million)
+            total -= cheaper * min(cached_tokens, input_tokens)
         return int(total.to_integral_value(ROUND_CEILING))
 
 
@@ -63,6 +69,10 @@ class Usage(Wire):
     output_tokens: int = Field(default=0, ge=0)
     cost_microusd: int = Field(default=0, ge=0)
     actions: int = Field(default=0, ge=0)
+    cached_tokens: int = Field(default=0, ge=0)
+    """Of the input: what the provider had in its cache."""
+    reasoning_tokens: int = Field(default=0, ge=0)
+    """Of the output: what the model thought and did not say."""
     estimated: bool = False
     """True where the provider gave no usage and the worst case is charged."""
 
@@ -70,6 +80,15 @@ class Usage(Wire):
     def tokens(self) -> int:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_microusd=self.cost_microusd + other.cost_microusd,
+            actions=self.actions + other.actions,
+            estimated=self.estimated or other.estimated,
+        )
 
 
 class Amount(Wire):

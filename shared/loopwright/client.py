@@ -30,6 +30,7 @@ from loopwright.listing import subjects_of
 from loopwright.loop import Loop, evolve
 from loopwright.packing import pack, workspaces_of
 from loopwright.reading import NotFoundError, Recorded, checked, read, tip
+from loopwright.tenants import Tenants
 from loopwright.views import LoopView
 from loopwright.workspace import Workspaces
 
@@ -118,6 +119,11 @@ class Client:
     def breakers(self) -> Breakers:
         """The circuit breakers of what the loops depend on."""
         return Breakers(self.nc)
+
+    @property
+    def tenants(self) -> Tenants:
+        """The tenants' quotas and what they have spent."""
+        return Tenants(self.nc)
 
     async def submit(self, goal: Goal, *, base: Path = Path(), tenant: str = "default") -> str:
         """Pack the goal's folders (relative to `base`), submit it, and return the loop's id.

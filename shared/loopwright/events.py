@@ -22,13 +22,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from loopwright.approach import Approach
 from loopwright.budget import Amount, Price, Usage
 from loopwright.control import Control
 from loopwright.errors import ErrorInfo
 from loopwright.family import ChildEnd, Join, Joined, Parent, Spawned
 from loopwright.forecast import Forecast, ForecastError
 from loopwright.goal import Goal, Limits
-from loopwright.plan import Outcome, Plan, Verdict
+from loopwright.plan import Change, Outcome, Plan, Verdict
 from loopwright.subjects import Role
 from loopwright.wire import Wire
 
@@ -164,12 +165,31 @@ class Notice(Wire):
     """What the model is to be asked with from now on, where the answer is to change that."""
 
 
+class Brief(Wire):
+    """What a person needs to decide."""
+
+    questions: tuple[str, ...] = ()
+    """Of the goal's approval checks."""
+    summary: str = ""
+    """The plan's own words."""
+    passed: tuple[str, ...] = ()
+    """Checks of the newest verdict."""
+    failed: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """The first paths that differ from the goal's workspace."""
+    changed_paths: int = 0
+    iteration: int = 0
+    spent: Amount = Amount()
+    """By the whole loop so far."""
+
+
 class Wanted(Wire):
     """What a person is asked to approve."""
 
-    kind: Literal["plan", "result"]
+    kind: Literal["plan", "result", "question"]
     of: str
     """The plan's digest or the revision: an approval names what it approves."""
+    brief: Brief | None = None
 
 
 class Transition(Wire):
@@ -195,6 +215,8 @@ class LoopAdmitted(Transition):
     """Of the goal's model, fixed for the whole loop."""
     parent: Parent | None = None
     """What started it, if another loop did; its goal's budget is a slice of that loop's."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Of the other models that the goal names, by model."""
 
 
 class PlanRequested(Transition):
@@ -211,7 +233,9 @@ class PlanRequested(Transition):
     history: tuple[IterationSummary, ...] = ()
     rule_uses: dict[str, int] = Field(default_factory=dict)
     price: Price | None = None
-    """Of the goal's model, as fixed at admission."""
+    """Of the model that is to plan, as fixed at admission."""
+    approach: Approach | None = None
+    """How the plan is to be made, where it is not as the goal says."""
     hints: tuple[str, ...] = ()
     """What people said since the last plan that was accepted."""
     notice: Notice | None = None
@@ -241,6 +265,10 @@ class VerificationRequested(Transition):
     outcome: Outcome | None = None
     """None where the plan had no actions: the workspace is judged as it is."""
     plan: Plan
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Of the models that judge, as fixed at admission."""
+    before: Verdict | None = None
+    """The verdict that this very revision got before, if it did."""
     wake_at: datetime | None = None
 
 

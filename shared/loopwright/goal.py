@@ -6,20 +6,25 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, ValidationError
 
-from loopwright.budget import Budget, Price
-from loopwright.checks import CheckName, TableCheck, TestReportCheck, Verify
+from loopwright.budget import Budget
+from loopwright.checks import CHECK_KINDS, JudgeCheck, Verify
+from loopwright.checks.faults import verify_faults
 from loopwright.errors import Fault, GoalInvalidError
 from loopwright.ids import LoopId
 from loopwright.origin import Origin
 from loopwright.outside import McpServer, Network, SecretName, outside_faults
+from loopwright.planners import CommandPlanner as CommandPlanner
+from loopwright.planners import OpenAI as OpenAI
+from loopwright.planners import Planner
+from loopwright.planners import Playbook as Playbook
+from loopwright.planners import Rule as Rule
 from loopwright.spawn import Nesting, Spawn
 from loopwright.tools import (
     DEFAULT_TOOLS,
-    Action,
     Isolation,
     action_faults,
     plan_faults,
@@ -27,9 +32,10 @@ from loopwright.tools import (
 )
 from loopwright.wire import Json, Seconds, Written
 
+#: Models that judge where the goal names none: the first that is not the planner's.
+JUDGE_MODELS = ("gpt-4o", "gpt-4.1-mini")
+_COSTS = "a model costs: set budget.usd, budget.tokens or both"
 _REVISION = re.compile(r"^[0-9a-f]{40}$")
-
-RuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
 class Workspace(Written):
@@ -41,63 +47,6 @@ class Workspace(Written):
     """Small text files, path to content."""
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     """A packed workspace in the object store; written by the SDK."""
-
-
-class When(Written):
-    """When a rule applies: at the start, or when any of these checks fails."""
-
-    start: bool = False
-    """In the first iteration, before there is a verdict."""
-    failing: tuple[CheckName, ...] = ()
-
-
-class Rule(Written):
-    """A playbook rule: when this holds, do that."""
-
-    name: RuleName
-    when: When
-    times: int = Field(default=1, ge=1, le=1000)
-    """How often the rule may be used in one loop."""
-    do: tuple[Action, ...] = Field(min_length=1, max_length=100)
-
-
-class Playbook(Written):
-    """Deterministic planning without a model: the first rule that applies gives the plan."""
-
-    backend: Literal["playbook"]
-    rules: tuple[Rule, ...] = Field(min_length=1, max_length=500)
-
-
-class OpenAI(Written):
-    """Planning by a model behind any OpenAI-compatible endpoint.
-
-    The endpoint and its key belong to the planner's own settings, never to a goal.
-    """
-
-    backend: Literal["openai"]
-    model: str = Field(default="gpt-4o-mini", min_length=1, max_length=200)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    max_output_tokens: int = Field(default=4096, ge=1, le=200_000)
-    """Output cap of a call; always sent."""
-    max_input_tokens: int = Field(default=32_000, ge=256, le=2_000_000)
-    """The prompt never grows past this."""
-    price: Price | None = None
-    """For models that the price table does not know."""
-    show: tuple[str, ...] = ("**",)
-    """Patterns of workspace files whose text the model sees, as far as they fit."""
-
-
-class CommandPlanner(Written):
-    """Planning by a program: the context as JSON on its standard input, the plan on its output."""
-
-    backend: Literal["command"]
-    run: str = Field(min_length=1, max_length=30_000)
-    """A command line, run with `sh -c` in the sandbox, in a checkout of the workspace."""
-    timeout: Seconds = 60.0
-    """Wall-clock time of one plan; `limits.plan_time` may be less."""
-
-
-Planner = Annotated[Playbook | OpenAI | CommandPlanner, Field(discriminator="backend")]
 
 
 class Limits(Written):
@@ -201,8 +150,30 @@ class Goal(Written):
 
     @property
     def required_checks(self) -> frozenset[str]:
-        """The names that must all pass."""
-        return frozenset(check.name for check in self.verify.checks if check.required)
+        """The names that must all pass by the verifier's evidence; a person's word comes after."""
+        return frozenset(
+            check.name
+            for check in self.verify.checks
+            if check.required and check.kind != "approval"
+        )
+
+    def score(self, passed: frozenset[str]) -> float:
+        """Weight of the checks that passed by the weight of all that the verifier decides."""
+        decided = [check for check in self.verify.checks if check.kind != "approval"]
+        won = sum(check.weight for check in decided if check.name in passed)
+        return won / sum(check.weight for check in decided)
+
+    @property
+    def judges(self) -> tuple[JudgeCheck, ...]:
+        """The checks that a model decides."""
+        return tuple(check for check in self.verify.checks if isinstance(check, JudgeCheck))
+
+    def judge_model(self, check: JudgeCheck) -> str:
+        """The model that judges: the check's own, else one that is not the planner's."""
+        if check.model is not None:
+            return check.model
+        own = self.planner.model if isinstance(self.planner, OpenAI) else None
+        return next(model for model in JUDGE_MODELS if model != own)
 
 
 def digest_of(value: Json) -> str:
@@ -246,7 +217,8 @@ def own_faults(goal: Goal) -> list[Fault]:
         *_workspace_faults(goal.workspace),
         *_tool_faults(goal),
         *outside_faults(goal.network, goal.mcp, goal.tools),
-        *_verify_faults(goal),
+        *verify_faults(goal.verify),
+        *_judge_faults(goal),
         *_planner_faults(goal),
     ]
 
@@ -265,19 +237,7 @@ def _fault(item: Json) -> Fault:
     return Fault(path=path, message=message)
 
 
-_TAGS = frozenset(
-    {
-        "playbook",
-        "openai",
-        "command",
-        "test_report",
-        "file",
-        "regex",
-        "json_schema",
-        "table",
-        "unchanged",
-    }
-)
+_TAGS = CHECK_KINDS | {"playbook", "openai", "command"}
 
 
 def _duplicates(path: str, names: Iterable[str]) -> list[Fault]:
@@ -327,19 +287,18 @@ def _tool_faults(goal: Goal) -> list[Fault]:
     ]
 
 
-def _verify_faults(goal: Goal) -> list[Fault]:
+def _judge_faults(goal: Goal) -> list[Fault]:
     faults = []
-    if not goal.required_checks:
-        message = "no check is required, so nothing would have to be true; require at least one"
-        faults.append(Fault(path="verify.checks", message=message))
+    own = goal.planner.model if isinstance(goal.planner, OpenAI) else None
     for index, check in enumerate(goal.verify.checks):
-        where = f"verify.checks[{index}]"
-        if isinstance(check, TableCheck) and check.equals and goal.verify.held_out is None:
-            message = "a reference needs `verify.held_out`, the folder that holds it"
-            faults.append(Fault(path=f"{where}.equals.reference", message=message))
-        if isinstance(check, TestReportCheck) and not check.run and not check.paths:
-            message = "give `paths` for pytest, or `run`, a command that writes a JUnit report"
-            faults.append(Fault(path=where, message=message))
+        if not isinstance(check, JudgeCheck) or check.model is None:
+            continue
+        if check.model == own and not check.same_model:
+            message = "the planner's own model; name another, or set `same_model: true`"
+            faults.append(Fault(path=f"verify.checks[{index}].model", message=message))
+    costs_by_judges = own is None and bool(goal.judges)
+    if costs_by_judges and goal.budget.tokens is None and goal.budget.usd is None:
+        faults.append(Fault(path="budget", message=_COSTS))
     return faults
 
 
@@ -348,22 +307,24 @@ def _planner_faults(goal: Goal) -> list[Fault]:
         case Playbook() as playbook:
             return [
                 *_duplicates("planner.rules", (rule.name for rule in playbook.rules)),
-                *_rule_faults(goal, playbook),
+                *_rule_faults(goal, playbook.rules, "planner.rules"),
             ]
-        case OpenAI():
-            if goal.budget.tokens is None and goal.budget.usd is None:
-                message = "a model costs: set budget.usd, budget.tokens or both"
-                return [Fault(path="budget", message=message)]
-            return []
+        case OpenAI() as spec:
+            unbounded = goal.budget.tokens is None and goal.budget.usd is None
+            return [
+                *([Fault(path="budget", message=_COSTS)] if unbounded else []),
+                *_duplicates("planner.playbook", (rule.name for rule in spec.playbook)),
+                *_rule_faults(goal, spec.playbook, "planner.playbook"),
+            ]
         case CommandPlanner():
             return []
 
 
-def _rule_faults(goal: Goal, playbook: Playbook) -> list[Fault]:
+def _rule_faults(goal: Goal, rules: tuple[Rule, ...], path: str) -> list[Fault]:
     faults = []
     checks = set(goal.check_names)
-    for index, rule in enumerate(playbook.rules):
-        where = f"planner.rules[{index}]"
+    for index, rule in enumerate(rules):
+        where = f"{path}[{index}]"
         if not rule.when.start and not rule.when.failing:
             message = "would never apply: set `start: true` or name `failing` checks"
             faults.append(Fault(path=f"{where}.when", message=message))

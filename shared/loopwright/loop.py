@@ -76,6 +76,7 @@ def _admitted(event: LoopEvent, seq: int, body_digest: str) -> Loop:
         budget=data.goal.budget,
         limits=data.goal.limits,
         price=data.price,
+        prices=data.prices,
         traceparent=event.traceparent,
         parent=data.parent,
         admitted_at=event.time,

@@ -48,7 +48,7 @@ def mark_of(
     failed = outcome is not None and not outcome.succeeded
     return Mark(
         iteration=iteration,
-        actions=_digest([a.model_dump(mode="json") for a in actions]),
+        actions=_digest([a.model_dump(mode="json", exclude={"expect"}) for a in actions]),
         seen=_digest(seen),
         tree=outcome.tree if outcome else None,
         error=_digest(_failure(outcome)) if outcome and failed else None,
@@ -64,7 +64,7 @@ def is_poll(plan: Plan | None, patterns: Sequence[str]) -> bool:
 
 def plan_digest(plan: Plan) -> str:
     """What an approval of a plan names."""
-    return _digest(plan.model_dump(mode="json"))
+    return _digest(plan.model_dump(mode="json", exclude={"made"}))
 
 
 def _line(action: Action) -> str:

@@ -7,13 +7,41 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from loopwright.tools import Action, EffectClass
-from loopwright.wire import Wire
+from loopwright.wire import Wire, added
 
 ActionStatus = Literal["succeeded", "failed", "skipped"]
 CheckStatus = Literal["passed", "failed", "error"]
 
 
 Fact = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+class SectionUse(Wire):
+    """A section of a prompt: what there was of it, and what fitted."""
+
+    name: str
+    wanted: int
+    """Tokens, by the bound that the budget is kept with."""
+    kept: int
+    left_out: int = 0
+    """Blocks of it that are not in the prompt at all."""
+
+
+class Making(Wire):
+    """How a model was asked for a plan: enough to explain it, no texts."""
+
+    model: str
+    format: str
+    """How structured output was asked for: json_schema, json_object or text."""
+    calls: int = Field(ge=1)
+    """Model calls of the attempt, those that were refused or repaired included."""
+    limit: int
+    """What the prompt was allowed, in tokens."""
+    sections: tuple[SectionUse, ...] = ()
+    prompts: dict[str, str] = Field(default_factory=dict)
+    """Prompt text → the first digits of its SHA-256."""
+    digest: str = ""
+    """`sha256:…` of the messages."""
 
 
 class Plan(Wire):
@@ -25,10 +53,16 @@ class Plan(Wire):
     """Run in order; none means that the planner asks for verification as things are."""
     rule: str | None = None
     """The playbook rule that was used."""
-    remember: tuple[Fact, ...] = Field(default=(), max_length=20, exclude_if=lambda v: v == ())
+    remember: tuple[Fact, ...] = added((), max_length=20)
     """Facts that are worth keeping beyond this iteration."""
-    recalled: tuple[str, ...] = Field(default=(), max_length=50, exclude_if=lambda v: v == ())
+    recalled: tuple[str, ...] = added((), max_length=50)
     """Ids of the memories that its planner was told."""
+    claims_met: bool = added(False)
+    """The planner takes the goal to be met; only the verifier's evidence decides."""
+    question: str = added("", max_length=2000)
+    """To a person: the loop waits for the answer, and this plan's actions are not run."""
+    made: Making | None = added(None)
+    """How a model was asked for it."""
 
 
 class Artefact(Wire):
@@ -85,6 +119,14 @@ class Outcome(Wire):
     """The sandbox level that the actions ran under."""
 
 
+class Place(Wire):
+    """Where in the workspace a check's evidence points."""
+
+    path: str
+    line: int
+    message: str = ""
+
+
 class CheckResult(Wire):
     """One check's evidence."""
 
@@ -97,6 +139,12 @@ class CheckResult(Wire):
     """`sha256:…` of what was judged: a file, a report, an output."""
     excerpt: str = ""
     duration_s: float = 0.0
+    value: float | None = None
+    """The number that was measured, where the check measures one."""
+    flaky: bool = False
+    """It was run more than once and did not come out the same."""
+    places: tuple[Place, ...] = ()
+    """Files and lines of the workspace that the evidence names."""
 
 
 class Verdict(Wire):
@@ -109,6 +157,11 @@ class Verdict(Wire):
     restored: tuple[str, ...] = ()
     """Protected paths that differed and were put back before the checks ran."""
     isolation: str = "none"
+    changes: tuple[Change, ...] = ()
+    """The first paths that differ from the goal's workspace."""
+    changed_paths: int = 0
+    reused: bool = False
+    """The revision was judged before, by checks that depend on it alone: that verdict stands."""
 
     @property
     def passed(self) -> frozenset[str]:

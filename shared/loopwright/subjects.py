@@ -137,6 +137,11 @@ def breaker(kind: str, name: str) -> str:
     return f"breaker.{kind}.{name}"
 
 
+def tenant(name: str) -> str:
+    """Where a tenant's quota, leases and spending are kept."""
+    return f"tenant.{name}"
+
+
 def dead(stream: str) -> str:
     """Where a message of a stream that cannot be handled is recorded."""
     return f"dead.{stream.lower()}"

@@ -11,7 +11,7 @@ from loopwright.chain import GENESIS, LoopEvent, decode_event, digest, event_typ
 from loopwright.errors import ConflictError
 from loopwright.events import EventData, LoopAdmitted
 from loopwright.family import Parent
-from loopwright.goal import Goal, parse_goal
+from loopwright.goal import Goal, OpenAI, parse_goal
 from loopwright.loop import Loop, evolve
 from loopwright.wire import Json
 
@@ -81,7 +81,9 @@ class MemoryLog:
         parent: Parent | None = None,
     ) -> Loop:
         """Append `loop_admitted`."""
-        price = getattr(goal.planner, "price", None)
+        spec = goal.planner
+        price = getattr(spec, "price", None)
+        others = spec.other_models if isinstance(spec, OpenAI) else ()
         admitted = LoopAdmitted(
             tenant=tenant,
             goal=goal,
@@ -89,6 +91,7 @@ class MemoryLog:
             deadline=at + timedelta(seconds=goal.budget.time),
             price=price,
             parent=parent,
+            prices={item.model: item.price for item in others if item.price},
         )
         return self.append(admitted, at=at, expected=0)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from loopwright.approach import Approach
 from loopwright.budget import Amount
 from loopwright.events import Best, IterationSummary, LoopOutcome, Notice, Reason
 from loopwright.forecast import Forecast
@@ -45,6 +46,8 @@ class LoopView(Wire):
     """Budget → the highest share that was warned of, in per cent."""
     notice: Notice | None = None
     """It is stuck: what repeats."""
+    approach: Approach | None = None
+    """How it is planned, where that is not as the goal says."""
     forecast: Forecast | None = None
     """What it will have used when it ends."""
     score: float | None = None
@@ -89,6 +92,7 @@ def view(loop: Loop) -> LoopView:
         held=loop.held,
         warned=loop.warned,
         notice=loop.notice,
+        approach=loop.approach,
         forecast=loop.forecasts[-1] if loop.forecasts else None,
         score=verdict.score if verdict else None,
         best=loop.best,

@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     WithJsonSchema,
 )
@@ -47,6 +48,14 @@ class Wire(BaseModel):
         object.__setattr__(copy, "__pydantic_extra__", None)
         object.__setattr__(copy, "__pydantic_private__", None)
         return copy
+
+
+def added(default: Any, **more: Any) -> Any:
+    """A field that a released version did not have: it is written only where it says something.
+
+    So goals, plans and prices that say no more than they could then have the digests of then.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default, **more)
 
 
 def parse_duration(value: object) -> object:

@@ -111,3 +111,16 @@ def test_a_fork_of_nothing_says_so(here: Installation, loop: str) -> None:
     assert "there are 0 to 3 to begin after" in late.stderr
     wrong = here.json("fork", loop, "--at-iteration", "1", "--set", "budget.iteratons=2", code=2)
     assert wrong["faults"][0]["path"] == "budget.iteratons"
+
+
+def test_an_estimate_comes_from_like_loops_where_there_are_enough(
+    here: Installation, loop: str, tmp_path: Path
+) -> None:
+    path = three_steps(tmp_path)
+    found = here.json("estimate", path)
+    assert found["like"] >= 1
+    assert 1 <= found["iterations"]["p50"] <= found["iterations"]["p90"] <= 3
+    assert "9 in 10 not more" in here.run("estimate", path).stdout
+    nowhere = Installation(tmp_path / "nowhere")
+    assert nowhere.json("estimate", path)["source"] == "shape"
+    assert nowhere.run("estimate", str(tmp_path / "none.yaml")).returncode == 2

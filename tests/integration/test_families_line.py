@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from nats.aio.msg import Msg
@@ -82,7 +82,7 @@ async def test_a_child_of_a_parent_that_has_ended_is_not_started(line: Line) -> 
     """The event that starts it is handled only after its parent's end."""
     coordinator = line.built()
     kin, waiting = coordinator.kin, list[Msg]()
-    coordinator.kin = Later(kin.log, kin.tracing, waiting)
+    coordinator.kin = Later(kin.log, kin.tracing, waiting=waiting)
     line.coordinator(coordinator)
     root = await line.start(race())
 
@@ -101,7 +101,7 @@ async def test_a_child_of_a_parent_that_has_ended_is_not_started(line: Line) -> 
 class Later(Kin):
     """Puts the events aside."""
 
-    waiting: list[Msg]
+    waiting: list[Msg] = field(default_factory=list)
 
     async def handle(self, message: Msg, settle: Settle) -> None:
         self.waiting.append(message)
@@ -111,7 +111,7 @@ async def test_a_child_that_was_admitted_too_late_does_not_begin(line: Line) -> 
     """Whoever admitted it died, and its parent ended meanwhile."""
     coordinator = line.built()
     kin = coordinator.kin
-    coordinator.kin = Later(kin.log, kin.tracing, [])
+    coordinator.kin = Later(kin.log, kin.tracing)
     line.coordinator(coordinator)
     root = await line.start(race())
     state = await line.loop(root)

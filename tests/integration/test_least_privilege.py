@@ -105,7 +105,8 @@ ALLOWED: dict[str, str] = {
         "dead.goals dead.control dead.results dead.timers dead.breakers dead.loops "
         "breaker.llm.x breaker.tool.x breaker.mcp.x $JS.API.STREAM.MSG.GET.BREAKERS "
         f"$JS.API.STREAM.INFO.BREAKERS {_pulls('BREAKERS', 'coordinator')} "
-        f"{_pulls('LOOPS', 'family')} "
+        f"{_pulls('LOOPS', 'family')} {_pulls('LOOPS', 'tenants')} tenant.x "
+        "$JS.API.STREAM.MSG.GET.TENANTS "
         "_INBOX_operator.x _INBOX_tenant-acme.x _INBOX_tenant-other.x "
         "$JS.API.STREAM.MSG.GET.LOOPS $JS.API.DIRECT.GET.LOOPS $JS.API.STREAM.MSG.GET.CLAIMS "
         "$JS.API.STREAM.INFO.LOOPS $JS.API.STREAM.INFO.GOALS $JS.API.STREAM.INFO.CONTROL "
@@ -131,7 +132,8 @@ ALLOWED: dict[str, str] = {
     "operator": (
         f"{_person('acme other default')} $JS.API.STREAM.INFO.DEAD $JS.API.STREAM.MSG.GET.DEAD "
         "$JS.API.STREAM.MSG.DELETE.DEAD breaker.llm.x breaker.tool.x breaker.mcp.x "
-        "$JS.API.STREAM.MSG.GET.BREAKERS $JS.API.STREAM.INFO.BREAKERS"
+        "$JS.API.STREAM.MSG.GET.BREAKERS $JS.API.STREAM.INFO.BREAKERS tenant.x "
+        "$JS.API.STREAM.MSG.GET.TENANTS $JS.API.STREAM.INFO.TENANTS"
     ),
 }
 HEARD: dict[str, str] = {
@@ -188,6 +190,7 @@ def universe() -> set[str]:
         "another",
         "effect.x.1.1",
         "memory.x.y",
+        "tenant.x",
     }
 
 

@@ -18,6 +18,7 @@ from loopwright.service.bus import Bus
 from loopwright.testing import EPOCH, MemoryLog, model_goal
 from loopwright_planner.recall import StateRecall, question
 from planning import openai_goal, plan_request, verdict_of
+from proving import figures
 from remembering import ask, recall, remembering
 from table import R1, TOUCH, Table
 from waiting import until
@@ -188,3 +189,10 @@ async def test_an_answer_that_is_slow_or_rubbish_costs_the_memories_only(bus: Bu
 def test_a_memory_travels_as_it_is() -> None:
     item = Recalled(id="fact-1", kind="fact", text=FACT, loop="l", score=1.5)
     assert Recalled.model_validate(json.loads(item.model_dump_json())) == item
+
+
+def test_the_right_lesson_is_recalled_and_reaches_the_prompt() -> None:
+    found = figures("recalling")
+    assert found["recall_at_5"] >= 0.9
+    assert found["in_prompt"] >= 0.9 * found["goals"]
+    assert found["leaks"] == 0

@@ -200,7 +200,7 @@ async def test_an_address_that_is_no_model_says_which_setting_to_look_at(
     assert failure_of(performed).kind == "model_not_found"
 
 
-@pytest.mark.parametrize("tokens", [5000, 9000, 13_000, 17_000])
+@pytest.mark.parametrize("tokens", [7000, 9000, 13_000, 17_000])
 async def test_no_call_goes_beyond_what_the_grant_has_left(
     model: ScriptedModel, step: PlanStep, tokens: int
 ) -> None:

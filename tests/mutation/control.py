@@ -249,7 +249,7 @@ _BUDGETS = (
     Mutant(
         "plans with dollars though no price is known",
         f"{COORDINATOR}/core.py",
-        "if isinstance(planner, OpenAI) and usd is not None and loop.price is None:",
+        "if usd is not None and unknown:",
         "if False:",
         f"{DECIDE}::test_a_dollar_budget_without_a_known_price_is_rejected",
     ),

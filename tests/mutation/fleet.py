@@ -69,4 +69,44 @@ _BREAKERS = (
     ),
 )
 
-ROWS: tuple[Mutant, ...] = _BREAKERS
+_TENANT, _TENANTS = "tests/unit/test_tenant.py", "tests/integration/test_tenants.py"
+
+_QUOTAS = (
+    Mutant(
+        "counts only what a tenant has spent, not what it has leased",
+        "shared/loopwright/tenant.py",
+        "if cap is None or used + held + asked <= cap:",
+        "if cap is None or used + asked <= cap:",
+        f"{_TENANT}::test_spent_and_leased_never_pass_a_cap",
+    ),
+    Mutant(
+        "counts a loop's end twice",
+        "shared/loopwright/tenant.py",
+        "if loop not in tenant.leases:\n        return tenant\n    leases",
+        "leases",
+        f"{_TENANT}::test_taking_or_returning_a_lease_twice_is_doing_it_once",
+    ),
+    Mutant(
+        "admits a loop without its tenant's lease",
+        f"{_COORDINATOR}/admission.py",
+        "await self.quotas.admit(tenant, loop_id, goal)",
+        "pass",
+        f"{_TENANTS}::test_what_a_loop_did_not_spend_comes_home_and_what_it_spent_is_counted",
+    ),
+    Mutant(
+        "amends a budget without its tenant's lease",
+        f"{_COORDINATOR}/control.py",
+        "if over is not None:",
+        "if False:",
+        f"{_TENANTS}::test_an_amendment_over_the_quota_is_refused",
+    ),
+    Mutant(
+        "never gives a lease back",
+        f"{_COORDINATOR}/quotas.py",
+        "lambda known: known and release(known, loop_id, spent, at),",
+        "lambda known: known,",
+        f"{_TENANTS}::test_what_a_loop_did_not_spend_comes_home_and_what_it_spent_is_counted",
+    ),
+)
+
+ROWS: tuple[Mutant, ...] = (*_BREAKERS, *_QUOTAS)

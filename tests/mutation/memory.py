@@ -109,4 +109,30 @@ _PROGRAM = (
     ),
 )
 
-ROWS: tuple[Mutant, ...] = (*_MEMORY, *_FORKS, *_PROGRAM)
+ESTIMATES = "tests/unit/test_estimate.py"
+
+_ESTIMATES = (
+    Mutant(
+        "an estimate is above the budget",
+        "shared/loopwright/estimate.py",
+        "return item if cap is None else Range(p50=min(item.p50, cap), p90=min(item.p90, cap))",
+        "return item",
+        f"{ESTIMATES}::test_no_estimate_is_above_the_budget_and_p90_is_not_below_p50",
+    ),
+    Mutant(
+        "the most that three loops took is taken for the ninth decile",
+        "shared/loopwright/estimate.py",
+        "BEYOND = 1.25",
+        "BEYOND = 1.0",
+        f"{ESTIMATES}::test_three_like_loops_outweigh_the_shape",
+    ),
+    Mutant(
+        "loops that people cancelled are taken for an end",
+        "shared/loopwright/estimate.py",
+        'if view.outcome not in (None, "cancelled", "rejected")',
+        "if view.outcome",
+        f"{ESTIMATES}::test_like_loops_ended_by_themselves_with_a_like_goal",
+    ),
+)
+
+ROWS: tuple[Mutant, ...] = (*_MEMORY, *_FORKS, *_PROGRAM, *_ESTIMATES)

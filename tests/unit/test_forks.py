@@ -87,8 +87,8 @@ def test_a_playbook_goes_on_with_what_failed_where_it_was_forked() -> None:
     ]
     book = playbook_goal(planner={"backend": "playbook", "rules": rules}).planner
     assert book.backend == "playbook"
-    assert plan_by_rule(book, None, {}).rule == "begin"
-    assert plan_by_rule(book, None, {}, ("b",)).rule == "mend-b"
+    assert plan_by_rule(book.rules, None, {}).rule == "begin"
+    assert plan_by_rule(book.rules, None, {}, ("b",)).rule == "mend-b"
     assert goal.origin is None
 
 

@@ -79,7 +79,9 @@ async def plan_with(server: Server, *, key: str | None = KEY, **changes: Any) ->
     grant = changes.pop("grant", None) or grant_for(goal)
     llm = Llm(settings_with(key), transport=httpx2.MockTransport(server))
     capabilities, stopped = changes.pop("capabilities", Capabilities()), changes.pop("stopped", 0)
-    step = PlanStep(changes.pop("workspaces", MemoryWorkspaces()), llm, 30.0, capabilities)
+    step = PlanStep(
+        changes.pop("workspaces", MemoryWorkspaces()), llm, 30.0, capabilities=capabilities
+    )
     request = plan_request(goal, grant=grant, **changes)
     if stopped:
         request.stop.set()

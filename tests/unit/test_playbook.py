@@ -65,21 +65,21 @@ def test_the_first_rule_that_applies_and_has_uses_left_gives_the_plan(
     statuses: dict[str, str] | None, uses: dict[str, int], expected: str
 ) -> None:
     verdict = None if statuses is None else verdict_of(**statuses)
-    plan = plan_by_rule(BOOK, verdict, uses)
+    plan = plan_by_rule(BOOK.rules, verdict, uses)
     assert plan.rule == expected
     assert plan.summary.startswith(expected)
     assert plan.actions == BOOK.rules[0].do
 
 
 def test_the_summary_names_the_use_and_the_checks_that_chose_the_rule() -> None:
-    plan = plan_by_rule(BOOK, verdict_of(a="failed", b="failed"), {"mend-a": 1, "mend-ab": 1})
+    plan = plan_by_rule(BOOK.rules, verdict_of(a="failed", b="failed"), {"mend-a": 1, "mend-ab": 1})
     assert plan.summary == "mend-ab (use 2 of 2): a, b did not pass"
 
 
 def test_without_a_rule_the_failing_checks_and_the_used_up_rules_are_named() -> None:
     uses = {"begin": 1, "mend-a": 1, "mend-ab": 2}
     with pytest.raises(StepError) as failure:
-        plan_by_rule(BOOK, verdict_of(a="failed", b="passed"), uses)
+        plan_by_rule(BOOK.rules, verdict_of(a="failed", b="passed"), uses)
     assert failure.value.info.kind == "no_rule_applies"
     assert "failing: a;" in failure.value.info.message
     assert "used up: begin, mend-a, mend-ab" in failure.value.info.message
@@ -87,7 +87,7 @@ def test_without_a_rule_the_failing_checks_and_the_used_up_rules_are_named() -> 
 
 def test_without_a_rule_at_the_start_the_message_says_that_nothing_was_verified() -> None:
     with pytest.raises(StepError, match=r"nothing was verified yet; no rule is used up"):
-        plan_by_rule(playbook(rule("mend", "a")), None, {})
+        plan_by_rule(playbook(rule("mend", "a")).rules, None, {})
 
 
 names = st.sampled_from(["a", "b", "c"])
@@ -119,7 +119,7 @@ def test_no_rule_is_ever_used_more_often_than_it_allows(
     book, uses = playbook(*listed), dict[str, int]()
     for verdict in steps:
         try:
-            plan = plan_by_rule(book, verdict, uses)
+            plan = plan_by_rule(book.rules, verdict, uses)
         except StepError:
             continue
         assert plan.rule is not None

@@ -115,13 +115,13 @@ def test_a_module_that_decides_or_folds_has_nothing_impure(module: str) -> None:
 
 def test_every_module_that_decides_is_reached() -> None:
     coordinator = (
-        "accepting", "budgets", "core", "exits", "failures", "grants", "inputs", "iterations",
-        "people", "policy", "seal", "steps", "stuck",
+        "accepting", "adapt", "detour", "budgets", "core", "exits", "failures", "grants", "inputs",
+        "iterations", "ladder", "people", "policy", "seal", "steps", "stuck",
     )  # fmt: skip
     shared = (
-        "budget", "chain", "checks", "control", "events", "fold.accepted", "fold.changes",
-        "fold.settlements", "fold.state", "fold.words", "forecast", "goal", "iteration", "loop",
-        "marks", "plan", "results", "states",
+        "approach", "budget", "chain", "checks", "control", "events", "fold.accepted",
+        "fold.changes", "fold.settlements", "fold.state", "fold.words", "forecast", "goal",
+        "iteration", "loop", "marks", "plan", "planners", "playbook", "results", "states",
     )  # fmt: skip
     promised = {f"loopwright_coordinator.{name}" for name in coordinator}
     promised |= {f"loopwright.{name}" for name in shared}

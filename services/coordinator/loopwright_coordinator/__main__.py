@@ -18,6 +18,7 @@ from loopwright_coordinator.control import Controls
 from loopwright_coordinator.dependencies import Dependencies
 from loopwright_coordinator.kin import Kin
 from loopwright_coordinator.log import Log
+from loopwright_coordinator.quotas import Quotas
 from loopwright_coordinator.settings import CoordinatorSettings
 from loopwright_coordinator.watchdog import Watchdog
 
@@ -36,7 +37,8 @@ def main() -> None:
             await declare_when_up(bus.js, settings, settings.stream_replicas)
         objects = await declared(bus, COORDINATOR, subjects.GOALS)
         log = Log(bus, objects, f"/coordinator/{settings.replica}")
-        admission = Admission(log, parts.tracing, settings.max_usd)
+        quotas = Quotas(log)
+        admission = Admission(log, parts.tracing, settings.max_usd, settings.prices, quotas)
         coordinator = Coordinator(
             bus,
             log,
@@ -44,9 +46,9 @@ def main() -> None:
             parts.metrics,
             counters,
             admission,
-            Controls(bus),
+            Controls(bus, quotas),
             Dependencies(Gate(bus.nc), log, breakers),
-            Kin(log, parts.tracing),
+            Kin(log, parts.tracing, settings.prices),
         )
         watchdog = Watchdog(
             bus,

@@ -8,7 +8,7 @@ from loopwright.children import spawned_by
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import Wanted
 from loopwright.fold.settlements import settle
-from loopwright.goal import Playbook
+from loopwright.goal import CommandPlanner, OpenAI, Playbook, Rule
 from loopwright.loop import Loop
 from loopwright.marks import plan_digest
 from loopwright.plan import Outcome, Plan, Verdict
@@ -27,7 +27,7 @@ from loopwright_coordinator.failures import after_failure, failed
 from loopwright_coordinator.families import refused_spawn, spawn_step, with_what_ran
 from loopwright_coordinator.grants import settle_result, settle_unheard
 from loopwright_coordinator.inputs import Append
-from loopwright_coordinator.iterations import ask, next_iteration
+from loopwright_coordinator.iterations import ask, brief_of, next_iteration
 from loopwright_coordinator.steps import execution_step, verification_step
 
 
@@ -63,10 +63,14 @@ def _planned(loop: Loop, result: Result, plan: Plan, now: datetime, nonce: str) 
     after = settle(loop, settles, now)
     if now >= loop.deadline:
         return Append(end(after, now, overdue(after), settles=settles))
+    if plan.question:
+        return Append(ask(after, settles, Wanted(kind="question", of=plan_digest(plan)), now, plan))
     if not plan.actions:
         return verification_step(after, settles, plan, None, now, nonce, attempt=1)
     if "plan" in loop.goal.approvals:
-        return Append(ask(after, settles, Wanted(kind="plan", of=plan_digest(plan)), now, plan))
+        brief = brief_of(after, after.verdict, plan)
+        wanted = Wanted(kind="plan", of=plan_digest(plan), brief=brief)
+        return Append(ask(after, settles, wanted, now, plan))
     return execution_step(after, settles, plan, now, nonce, attempt=1)
 
 
@@ -79,10 +83,22 @@ def _refuse_plan(loop: Loop, plan: Plan) -> None:
         raise StepError("permission_denied", f"the plan is refused: {fault}")
     for fault in refused_spawn(loop, plan):
         raise StepError("invalid_arguments", f"the plan is refused: {fault}")
-    if isinstance(loop.goal.planner, Playbook):
-        times = {rule.name: rule.times for rule in loop.goal.planner.rules}
+    rules = _rules(loop)
+    if rules is not None:
+        times = {rule.name: rule.times for rule in rules}
         if loop.rule_uses.get(plan.rule or "", 0) >= times.get(plan.rule or "", 0):
             raise StepError("invalid_output", f"the rule '{plan.rule}' has no uses left")
+
+
+def _rules(loop: Loop) -> tuple[Rule, ...] | None:
+    """The rules that the open grant plans by; None where a model plans."""
+    match loop.goal.planner:
+        case Playbook(rules=rules):
+            return rules
+        case OpenAI(playbook=rules):
+            return rules if loop.approach and loop.approach.kind == "playbook" else None
+        case CommandPlanner():
+            return None
 
 
 def _executed(loop: Loop, result: Result, outcome: Outcome, now: datetime, nonce: str) -> Append:
@@ -112,7 +128,4 @@ def _bound(loop: Loop, verdict: Verdict) -> Verdict:
         raise StepError("invalid_output", message)
     if tuple(check.name for check in verdict.checks) != loop.goal.check_names:
         raise StepError("invalid_output", "the verdict does not hold every check once, in order")
-    passed = verdict.passed
-    checks = loop.goal.verify.checks
-    won = sum(check.weight for check in checks if check.name in passed)
-    return verdict.model_copy(update={"score": won / sum(check.weight for check in checks)})
+    return verdict.model_copy(update={"score": loop.goal.score(verdict.passed)})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -11,16 +11,19 @@ import structlog
 from nats.aio.msg import Msg
 
 from loopwright import subjects
+from loopwright.budget import Price
 from loopwright.errors import ConflictError, Fault, GoalInvalidError, UnreadableError
 from loopwright.events import LoopAdmitted
 from loopwright.goal import Goal, parse_goal
 from loopwright.ids import loop_id_for
 from loopwright.loop import Loop
+from loopwright.service.intake import RetryLaterError
 from loopwright.service.tracing import Tracing, traceparent
 from loopwright_coordinator.answers import answer
 from loopwright_coordinator.inputs import Begin, Decision, Input
 from loopwright_coordinator.log import Log
-from loopwright_coordinator.prices import price_of
+from loopwright_coordinator.prices import price_of, prices_of
+from loopwright_coordinator.quotas import Quotas
 
 log = structlog.get_logger()
 
@@ -34,6 +37,8 @@ class Admission:
     log: Log
     tracing: Tracing
     max_usd: Decimal | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    quotas: Quotas | None = None
 
     async def handle(self, message: Msg, settle: Settle) -> None:
         """Admit one submitted goal. An invalid one uses up no id and is a dead letter."""
@@ -47,6 +52,10 @@ class Admission:
             refusal = {"accepted": False, "loop": None, "faults": faults, "duplicate": False}
             await answer(self.log.bus, message, refusal)
             raise UnreadableError(f"the goal is invalid: {error}") from error
+        except RetryLaterError:
+            queued = {"accepted": True, "loop": loop_id, "faults": [], "duplicate": False}
+            await answer(self.log.bus, message, {**queued, "queued": True})
+            raise
         await settle(loop_id, Begin(self.max_usd))
         accepted = {"accepted": True, "loop": loop_id, "faults": [], "duplicate": duplicate}
         await answer(self.log.bus, message, accepted)
@@ -55,6 +64,8 @@ class Admission:
         """Append `loop_admitted`; True where the same goal was admitted before."""
         existing = await self.log.load_tip(loop_id)
         if existing is None:
+            if self.quotas is not None:
+                await self.quotas.admit(tenant, loop_id, goal)
             try:
                 await self._append(message, goal, loop_id, tenant)
             except ConflictError:
@@ -77,7 +88,8 @@ class Admission:
                 goal=goal,
                 goal_digest=goal.digest(),
                 deadline=now + timedelta(seconds=goal.budget.time),
-                price=price_of(goal),
+                price=price_of(goal, self.prices),
+                prices=prices_of(goal, self.prices),
             )
             context = traceparent(span)
             await self.log.append(None, loop_id, admitted, now=now, token=None, traceparent=context)

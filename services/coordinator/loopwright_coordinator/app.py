@@ -30,7 +30,7 @@ from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
 from loopwright.service.intake import Intake
 from loopwright.service.metrics import CoordinatorMetrics, Metrics
-from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, TENANTS
 from loopwright.service.tracing import Tracing, trace_id, traceparent
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.control import Controls
@@ -84,6 +84,15 @@ class Coordinator:
             for stream in INTAKE:
                 intake = Intake(self.bus, stream, COORDINATOR, handlers[stream], self.metrics)
                 group.create_task(intake.run(stop))
+            if self.admission.quotas is not None:
+                ends = Intake(
+                    self.bus,
+                    subjects.LOOPS,
+                    TENANTS,
+                    self.admission.quotas.on_ended,
+                    self.metrics,
+                )
+                group.create_task(ends.run(stop))
             changes = Intake(
                 self.bus, subjects.BREAKERS, COORDINATOR, self.on_breaker, self.metrics
             )

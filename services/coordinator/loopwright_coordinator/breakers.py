@@ -16,9 +16,12 @@ UP: Mapping[str, Refuse] = {}
 
 
 def dependencies(goal: Goal) -> tuple[str, ...]:
-    """What a loop's plans need: its model, if a model plans."""
+    """What a loop's plans may need: its model and those of its ladder, if a model plans."""
     planner = goal.planner
-    return (f"llm:{planner.model}",) if isinstance(planner, OpenAI) else ()
+    if not isinstance(planner, OpenAI):
+        return ()
+    models = (planner.model, *(item.model for item in planner.other_models))
+    return tuple(f"llm:{model}" for model in dict.fromkeys(models))
 
 
 def held_by_a_breaker(

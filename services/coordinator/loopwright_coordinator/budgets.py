@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from loopwright.budget import NOTHING, Amount
+from loopwright.approach import settings_by
+from loopwright.budget import NOTHING, Amount, Price
 from loopwright.events import BudgetWarning
 from loopwright.family import Left, iterations_of
 from loopwright.forecast import Forecast, Spent, Totals, forecast
@@ -53,17 +54,56 @@ def left_of(loop: Loop) -> Left:
 
 def reserve_plan(loop: Loop) -> Amount | None:
     """What a planning attempt may spend; None where the budget no longer covers a call."""
-    spec = loop.goal.planner
-    if not isinstance(spec, OpenAI):
+    spec, approach = loop.goal.planner, loop.approach
+    if not isinstance(spec, OpenAI) or (approach and approach.kind == "playbook"):
         return NOTHING
+    spec = settings_by(spec, approach)
     left = remaining(loop)
     tokens = _within(spec.max_input_tokens + spec.max_output_tokens, left.tokens)
-    price = loop.price
+    price = price_for(loop)
     worst = price.cost_microusd(spec.max_input_tokens, spec.max_output_tokens) if price else 0
     cost = _within(worst, left.cost_microusd)
     if tokens < MIN_CALL_TOKENS or (worst > 0 and cost <= 0):
         return None
     return Amount(tokens=tokens, cost_microusd=cost)
+
+
+def price_for(loop: Loop) -> Price | None:
+    """Of the model that the loop plans with."""
+    return loop.prices.get(loop.approach.model, loop.price) if loop.approach else loop.price
+
+
+def judge_prices(loop: Loop) -> dict[str, Price]:
+    """Of the models that judge, as far as they are known."""
+    spec, known = loop.goal.planner, dict(loop.prices)
+    if isinstance(spec, OpenAI) and loop.price is not None:
+        known.setdefault(spec.model, loop.price)
+    models = map(loop.goal.judge_model, loop.goal.judges)
+    return {model: known[model] for model in models if model in known}
+
+
+def reserve_verification(loop: Loop) -> Amount | None:
+    """What the judges of a verification may spend; None where the budget does not cover a vote."""
+    if not loop.goal.judges:
+        return NOTHING
+    left, worst, prices = remaining(loop), NOTHING, judge_prices(loop)
+    for check in loop.goal.judges:
+        worst += check.worst(prices.get(loop.goal.judge_model(check)))
+    tokens = _within(worst.tokens, left.tokens)
+    cost = _within(worst.cost_microusd, left.cost_microusd)
+    if tokens < MIN_CALL_TOKENS or (worst.cost_microusd > 0 and cost <= 0):
+        return None
+    return Amount(tokens=tokens, cost_microusd=cost)
+
+
+def unpriced(loop: Loop) -> tuple[str, ...]:
+    """The models of a loop's goal whose price is not known."""
+    spec, known = loop.goal.planner, {*loop.prices}
+    named = [*map(loop.goal.judge_model, loop.goal.judges)]
+    if isinstance(spec, OpenAI):
+        known |= {spec.model} if loop.price else set()
+        named = [spec.model, *(item.model for item in spec.other_models), *named]
+    return tuple(model for model in named if model not in known)
 
 
 def _within(wanted: int, left: int | None) -> int:

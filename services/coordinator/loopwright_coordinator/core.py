@@ -17,11 +17,11 @@ from loopwright.breaker import Refuse
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import LateResultRecorded
 from loopwright.fold.settlements import settle
-from loopwright.goal import OpenAI
 from loopwright.loop import Loop
 from loopwright.results import WorkerLost
 from loopwright_coordinator.accepting import accept
 from loopwright_coordinator.breakers import UP
+from loopwright_coordinator.budgets import unpriced
 from loopwright_coordinator.exits import Exit, end, exhausted, expired, out_of_budget, overdue
 from loopwright_coordinator.failures import after_failure, failed
 from loopwright_coordinator.families import child_ended
@@ -89,11 +89,11 @@ def _begin(loop: Loop, received: Begin, now: datetime, nonce: str) -> Decision:
 
 def _refused(loop: Loop, received: Begin) -> Exit | None:
     """Why policy rejects a valid goal, if it does."""
-    usd, planner = loop.goal.budget.usd, loop.goal.planner
-    if isinstance(planner, OpenAI) and usd is not None and loop.price is None:
+    usd, unknown = loop.goal.budget.usd, unpriced(loop)
+    if usd is not None and unknown:
         detail = (
-            f"no price is known for the model '{planner.model}', so a dollar budget cannot hold; "
-            "set planner.price, or budget.tokens without budget.usd"
+            f"no price is known for the model '{unknown[0]}', so a dollar budget cannot hold; "
+            "set the model's `price`, or budget.tokens without budget.usd"
         )
         return Exit("rejected", "unknown_price", detail)
     if received.max_usd is not None and usd is not None and usd > received.max_usd:

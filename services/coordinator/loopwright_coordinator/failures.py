@@ -12,8 +12,9 @@ from loopwright.results import Result
 from loopwright_coordinator.exits import Exit, end, expiry, out_of_budget, overdue
 from loopwright_coordinator.grants import settle_result
 from loopwright_coordinator.inputs import Append
+from loopwright_coordinator.ladder import lower
 from loopwright_coordinator.policy import POLICY, Block, End, Exhaust, Retry, backoff_s
-from loopwright_coordinator.steps import same_step
+from loopwright_coordinator.steps import plan_step, same_step
 
 
 def failed(loop: Loop, result: Result, error: ErrorInfo, now: datetime, nonce: str) -> Append:
@@ -27,6 +28,10 @@ def after_failure(
     after = settle(loop, settles, now)
     if now >= loop.deadline:
         return Append(end(after, now, overdue(after), settles=settles))
+    fall = lower(after, error)
+    if fall is not None:
+        attempt = after.attempt + 1
+        return plan_step(after, settles, now, nonce, attempt=attempt, fall=fall)
     then = POLICY[error.kind].then
     match then:
         case End():

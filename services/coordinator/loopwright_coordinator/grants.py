@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 
+from loopwright.approach import settings_by
 from loopwright.budget import NOTHING, Amount
 from loopwright.errors import ErrorInfo
 from loopwright.events import Grant, Settlement, SettlementStatus
@@ -17,12 +18,18 @@ from loopwright.subjects import Role
 
 def grant_plan(loop: Loop, reserved: Amount, now: datetime, nonce: str, attempt: int) -> Grant:
     """Leave to plan, in the loop's next or present iteration."""
-    spec = loop.goal.planner
     iteration = loop.iteration if attempt > 1 else loop.iteration + 1
     grant = _grant(loop, "planner", iteration, attempt, now, nonce)
-    models = (spec.model,) if isinstance(spec, OpenAI) else ()
-    more = {"reserved": reserved, "models": models, "tools": loop.goal.tools}
+    more = {"reserved": reserved, "models": planning_models(loop), "tools": loop.goal.tools}
     return grant.model_copy(update={**more, "compact": loop.compact})
+
+
+def planning_models(loop: Loop) -> tuple[str, ...]:
+    """The models that the loop plans with; none where rules plan."""
+    spec, approach = loop.goal.planner, loop.approach
+    if not isinstance(spec, OpenAI) or (approach and approach.kind == "playbook"):
+        return ()
+    return (settings_by(spec, approach).model,)
 
 
 def grant_execution(loop: Loop, plan: Plan, now: datetime, nonce: str, attempt: int) -> Grant:
@@ -32,9 +39,13 @@ def grant_execution(loop: Loop, plan: Plan, now: datetime, nonce: str, attempt: 
     return grant.model_copy(update={"reserved": reserved, "tools": loop.goal.tools})
 
 
-def grant_verification(loop: Loop, now: datetime, nonce: str, attempt: int) -> Grant:
+def grant_verification(
+    loop: Loop, reserved: Amount, now: datetime, nonce: str, attempt: int
+) -> Grant:
     """Leave to judge the revision."""
-    return _grant(loop, "verifier", loop.iteration, attempt, now, nonce)
+    grant = _grant(loop, "verifier", loop.iteration, attempt, now, nonce)
+    models = dict.fromkeys(map(loop.goal.judge_model, loop.goal.judges))
+    return grant.model_copy(update={"reserved": reserved, "models": tuple(models)})
 
 
 def _grant(

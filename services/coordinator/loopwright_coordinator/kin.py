@@ -6,13 +6,15 @@ may happen again, or late: a child has one id, a word to it one effect, its end 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from nats.aio.msg import Msg
 
 from loopwright import subjects
+from loopwright.budget import Price
 from loopwright.chain import decode_event
 from loopwright.errors import ConflictError, UnreadableError
 from loopwright.events import LoopAdmitted, LoopHeld
@@ -25,7 +27,7 @@ from loopwright_coordinator.admission import Settle
 from loopwright_coordinator.families import end_of, told
 from loopwright_coordinator.inputs import Begin, ChildEnded, ControlArrived
 from loopwright_coordinator.log import Log
-from loopwright_coordinator.prices import price_of
+from loopwright_coordinator.prices import price_of, prices_of
 
 log = structlog.get_logger()
 
@@ -36,6 +38,7 @@ class Kin:
 
     log: Log
     tracing: Tracing
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
     async def handle(self, message: Msg, settle: Settle) -> None:
         """Do what an event of a parent or a child means to the other."""
@@ -72,7 +75,8 @@ class Kin:
                 goal=goal,
                 goal_digest=goal.digest(),
                 deadline=min(above.deadline, now + timedelta(seconds=goal.budget.time)),
-                price=price_of(goal),
+                price=price_of(goal, self.prices),
+                prices=prices_of(goal, self.prices),
                 parent=parent,
             )
             context = traceparent(span)

@@ -18,8 +18,10 @@ from loopwright.control import (
 from loopwright.events import LoopControlled, LoopHeld
 from loopwright.fold.settlements import settle
 from loopwright.fold.words import controlled
+from loopwright.goal import OpenAI
 from loopwright.loop import Loop
 from loopwright.states import WORKING
+from loopwright_coordinator.budgets import unpriced
 from loopwright_coordinator.exits import Exit, end
 from loopwright_coordinator.grants import settle_unheard
 from loopwright_coordinator.inputs import Append, Decision, Ignore
@@ -120,12 +122,18 @@ def _too_low(loop: Loop, amend: Amend, now: datetime) -> str | None:
     for name, value, cap in caps:
         if cap is not None and cap < value:
             return f"{cap} {name} are less than the {value} that are spent or reserved"
-    if new.usd is not None and loop.price is None and loop.budget.usd is None:
+    if new.usd is not None and loop.budget.usd is None and not _priced(loop):
         return "the price of this loop's model is not known, so a dollar budget cannot hold"
     if new.time is not None and loop.admitted_at + timedelta(seconds=new.time) <= now:
         age = (now - loop.admitted_at).total_seconds()
         return f"the loop is {age:.0f} s old, so {new.time:g} s are over; cancel it instead"
     return None
+
+
+def _priced(loop: Loop) -> bool:
+    """Whether a dollar budget can hold: the price of every model that may plan is known."""
+    asks = isinstance(loop.goal.planner, OpenAI) or bool(loop.goal.judges)
+    return asks and not unpriced(loop)
 
 
 def _answered(loop: Loop, said: Approve | Reject, now: datetime, nonce: str) -> Decision:
@@ -134,7 +142,7 @@ def _answered(loop: Loop, said: Approve | Reject, now: datetime, nonce: str) -> 
         return Ignore(f"nothing is to be approved: the loop is {_now(loop)}")
     if said.of != wanted.of:
         return Ignore(f"'{said.of}' is not what waits for approval: that is {wanted.of}")
-    if isinstance(said, Reject):
+    if isinstance(said, Reject) or wanted.kind == "question":
         return same_step(controlled(loop, said, now), None, now, nonce)
     if wanted.kind == "plan":
         assert loop.plan is not None

@@ -25,6 +25,7 @@ from loopwright.fold.settlements import settle
 from loopwright.loop import Loop, apply
 from loopwright_coordinator.breakers import held_by_a_breaker
 from loopwright_coordinator.budgets import warnings_of
+from loopwright_coordinator.detour import detoured
 from loopwright_coordinator.exits import Exit, end
 from loopwright_coordinator.grants import settle_unheard
 from loopwright_coordinator.inputs import Append, Decision, Ignore, Timer
@@ -49,7 +50,7 @@ def sealed(
         return decision
     data = decision.data.model_copy(update={"control": control}) if control else decision.data
     data = _held_by_a_pause(loop, data)
-    data = held_by_a_breaker(loop, data, now, down)
+    data = held_by_a_breaker(loop, detoured(loop, data, now, down), now, down)
     if loop.n + 2 >= loop.limits.events and not isinstance(data, LoopEnded):
         if isinstance(data, LateResultRecorded):
             return Ignore("the log is at its cap")

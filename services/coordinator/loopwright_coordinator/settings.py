@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from pydantic import Field
 
+from loopwright.budget import Price
 from loopwright.service.settings import ServiceSettings
 
 
@@ -17,6 +18,9 @@ class CoordinatorSettings(ServiceSettings):
     declare_streams: bool = True
     """Make the streams at the start; where credentials forbid it, `loopwright.service.provision`
     has made them, and they are waited for."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Prices of models that genai-prices does not know, as JSON: `{"my-model":
+    {"input_usd_per_million": 1, "output_usd_per_million": 2}}`."""
     stream_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of each stream; 3 on a cluster of three."""
     watch_s: float = Field(default=30.0, gt=0)

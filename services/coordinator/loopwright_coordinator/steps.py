@@ -17,7 +17,14 @@ from loopwright.events import (
 )
 from loopwright.loop import Loop
 from loopwright.plan import Outcome, Plan
-from loopwright_coordinator.budgets import forecast_of, reserve_plan
+from loopwright_coordinator.adapt import approach
+from loopwright_coordinator.budgets import (
+    forecast_of,
+    judge_prices,
+    price_for,
+    reserve_plan,
+    reserve_verification,
+)
 from loopwright_coordinator.exits import (
     end,
     exhausted,
@@ -29,6 +36,7 @@ from loopwright_coordinator.exits import (
 from loopwright_coordinator.families import join_step, spawn_step
 from loopwright_coordinator.grants import grant_execution, grant_plan, grant_verification
 from loopwright_coordinator.inputs import Append
+from loopwright_coordinator.ladder import Fall
 
 
 def same_step(loop: Loop, settles: Settlement | None, now: datetime, nonce: str) -> Append:
@@ -65,10 +73,12 @@ def plan_step(
     *,
     attempt: int,
     notice: Notice | None = None,
+    fall: Fall | None = None,
 ) -> Append:
     """Ask for a plan; `loop` stands between two iterations, or before another attempt."""
     if now >= loop.deadline:
         return _too_late(loop, settles, now)
+    loop = loop.model_copy(update={"approach": approach(loop, notice, fall, now)})
     reserved = reserve_plan(loop)
     if reserved is None:
         return Append(out_of_budget(loop, now, no_call_fits(loop), settles=settles))
@@ -81,7 +91,8 @@ def plan_step(
         verdict=loop.verdict,
         history=loop.history,
         rule_uses=loop.rule_uses,
-        price=loop.price,
+        price=price_for(loop),
+        approach=loop.approach,
         hints=loop.hints,
         notice=notice or loop.notice,
         forecast=forecast_of(loop, now) if attempt == 1 else None,
@@ -116,12 +127,21 @@ def verification_step(
     """Ask for the revision to be judged."""
     if now >= loop.deadline:
         return _too_late(loop, settles, now)
+    reserved = reserve_verification(loop)
+    if reserved is None:
+        over = no_call_fits(loop)
+        held = out_of_budget(loop, now, over, settles=settles, plan=plan, execution=outcome)
+        return Append(held)
+    revision = outcome.revision if outcome else loop.revision
+    known = loop.verdict is not None and loop.verdict.revision == revision
     data = VerificationRequested(
         settles=settles,
-        grant=grant_verification(loop, now, nonce, attempt),
-        revision=outcome.revision if outcome else loop.revision,
+        grant=grant_verification(loop, reserved, now, nonce, attempt),
+        revision=revision,
         outcome=outcome,
         plan=plan,
+        prices=judge_prices(loop),
+        before=loop.verdict if known else None,
     )
     return Append(data, token=nonce)
 

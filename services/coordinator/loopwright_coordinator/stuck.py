@@ -55,7 +55,7 @@ def answer(loop: Loop) -> Notice | Exit | None:
 
 def _hotter(loop: Loop) -> float | None:
     spec = loop.goal.planner
-    if not isinstance(spec, OpenAI):
+    if not isinstance(spec, OpenAI) or not spec.adaptive:
         return None
     return min((0.7 if spec.temperature is None else spec.temperature) + HOTTER, HOTTEST)
 

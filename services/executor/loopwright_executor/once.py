@@ -35,6 +35,9 @@ class Once:
         if not ours:
             return await self._known(call, entry)
         outcome = await act()
+        if outcome.failure == "outcome_unknown" and _asks(call):
+            await self.journal.write(call, entry, "asked", outcome)
+            raise StepError("outcome_unknown", _question(call))
         try:
             await self.journal.write(call, entry, "done", outcome)
         except (ConflictError, BusUnavailableError) as error:
@@ -46,10 +49,14 @@ class Once:
         if entry.state == "done" and entry.outcome is not None:
             return entry.outcome
         unknown = _unknown(call)
-        if entry.state == "begun" and call.goal.unknown_outcome == "hold":
+        if entry.state == "begun" and _asks(call):
             await self.journal.write(call, entry, "asked", unknown)
             raise StepError("outcome_unknown", _question(call))
         return unknown
+
+
+def _asks(call: Call) -> bool:
+    return call.goal.unknown_outcome == "hold"
 
 
 def _unknown(call: Call) -> ActionOutcome:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from loopwright.errors import ErrorKind, StepError
-from loopwright.goal import Playbook, Rule
 from loopwright.plan import Plan, Verdict
+from loopwright.planners import Rule
+from loopwright.playbook import applicable
 from loopwright.tools import TOOLS, Action, action_faults, plan_faults
 from loopwright.workspace.errors import WorkspacePathError
 from loopwright.workspace.paths import check_path, matches
@@ -22,7 +23,7 @@ MAX_FAULTS = 10
 
 
 def plan_by_rule(
-    playbook: Playbook,
+    rules: tuple[Rule, ...],
     verdict: Verdict | None,
     rule_uses: Mapping[str, int],
     before: tuple[str, ...] = (),
@@ -31,29 +32,17 @@ def plan_by_rule(
 
     `before` are the checks that did not pass where a forked loop begins.
     """
-    for rule in playbook.rules:
-        used = rule_uses.get(rule.name, 0)
-        why = _why(rule, verdict, before)
-        if why and used < rule.times:
-            nth = f" (use {used + 1} of {rule.times})" if rule.times > 1 else ""
-            return Plan(summary=f"{rule.name}{nth}: {why}", actions=rule.do, rule=rule.name)
-    raise StepError("no_rule_applies", _no_rule(playbook, verdict, rule_uses))
+    found = applicable(rules, verdict, rule_uses, before)
+    if found is None:
+        raise StepError("no_rule_applies", _no_rule(rules, verdict, rule_uses))
+    rule, why = found
+    nth = f" (use {rule_uses.get(rule.name, 0) + 1} of {rule.times})" if rule.times > 1 else ""
+    return Plan(summary=f"{rule.name}{nth}: {why}", actions=rule.do, rule=rule.name)
 
 
-def _why(rule: Rule, verdict: Verdict | None, before: tuple[str, ...]) -> str:
-    """Why a rule applies; empty where it does not."""
-    if verdict is None and not before:
-        return "it is the start" if rule.when.start else ""
-    if verdict is None:
-        failing = [name for name in rule.when.failing if name in before]
-    else:
-        failing = [name for name in rule.when.failing if name not in verdict.passed]
-    return f"{_listed(failing)} did not pass" if failing else ""
-
-
-def _no_rule(playbook: Playbook, verdict: Verdict | None, uses: Mapping[str, int]) -> str:
+def _no_rule(rules: tuple[Rule, ...], verdict: Verdict | None, uses: Mapping[str, int]) -> str:
     state = f"failing: {_listed(verdict.failing)}" if verdict else "nothing was verified yet"
-    spent = [rule.name for rule in playbook.rules if uses.get(rule.name, 0) >= rule.times]
+    spent = [rule.name for rule in rules if uses.get(rule.name, 0) >= rule.times]
     used_up = f"used up: {_listed(spent)}" if spent else "no rule is used up"
     way_out = "add a rule for what fails, or raise the `times` of one"
     return f"no rule of the playbook applies ({state}; {used_up}); {way_out}"

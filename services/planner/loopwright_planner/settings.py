@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic_settings import SettingsConfigDict
+
 from loopwright.service.llm.settings import LlmSettings
 from loopwright.service.settings import SandboxedSettings
 
 
 class PlannerSettings(LlmSettings, SandboxedSettings):
     """The endpoint of the planner's models, and the sandbox of planner programs."""
+
+    # Said again: of two bases' settings the last one's hold.
+    model_config = SettingsConfigDict(env_ignore_empty=True)

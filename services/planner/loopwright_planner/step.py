@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 
 import structlog
 
+from loopwright.approach import settings_by
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import Grant, PlanRequested
 from loopwright.goal import CommandPlanner, OpenAI, Playbook
 from loopwright.memory import Recalled
 from loopwright.plan import Plan
+from loopwright.planners import Rule
 from loopwright.results import PlanProposed, StepFailed
 from loopwright.service.gate import Gate, holder_of
 from loopwright.service.llm.capabilities import Capabilities
@@ -34,13 +36,26 @@ def _utc() -> datetime:
 
 
 def adapted(spec: OpenAI, data: PlanRequested, grant: Grant) -> OpenAI:
-    """The model's settings after what the loop has met: overflows and being stuck."""
+    """The model's settings after what the loop has met, as its grant states them.
+
+    A grant without an approach may come from an older coordinator: then overflows and the notice
+    that the loop is stuck say it.
+    """
+    if data.approach is not None:
+        return settings_by(spec, data.approach)
     changes: dict[str, object] = {}
     if grant.compact:
         changes["max_input_tokens"] = max(spec.max_input_tokens >> grant.compact, 1)
     if data.notice is not None and data.notice.temperature is not None:
         changes["temperature"] = data.notice.temperature
     return spec.model_copy(update=changes) if changes else spec
+
+
+def _by_rule(rules: tuple[Rule, ...], request: Request[PlanRequested]) -> Performed:
+    data, origin = request.data, request.goal.origin
+    before = origin.failing if origin else ()
+    plan = plan_by_rule(rules, data.verdict, data.rule_uses, before)
+    return Performed(PlanProposed(plan=plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +78,15 @@ class PlanStep:
         data = request.data
         match request.goal.planner:
             case Playbook() as playbook:
-                origin = request.goal.origin
-                before = origin.failing if origin else ()
-                plan = plan_by_rule(playbook, data.verdict, data.rule_uses, before)
-                return Performed(PlanProposed(plan=plan))
+                return _by_rule(playbook.rules, request)
             case CommandPlanner() as spec:
                 if self.programs is None:
                     raise StepError("sandbox_unavailable", "this planner runs no programs")
                 memories = await self.recall(request)
                 plan = await self.programs.plan(request, spec, memories)
                 return Performed(PlanProposed(plan=_with(plan, memories)))
+            case OpenAI() as spec if data.approach and data.approach.kind == "playbook":
+                return _by_rule(spec.playbook, request)
             case OpenAI() as spec:
                 return await self._ask(request, spec)
 

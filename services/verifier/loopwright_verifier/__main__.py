@@ -5,20 +5,28 @@ from __future__ import annotations
 from loopwright.events import VerificationRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
+from loopwright.service.gate import Gate
+from loopwright.service.llm.client import Llm
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import choose
-from loopwright.service.settings import SandboxedSettings, load
+from loopwright.service.settings import load
 from loopwright.workspace import Workspaces
+from loopwright_verifier.panel import Panel
+from loopwright_verifier.settings import VerifierSettings
 from loopwright_verifier.step import VerifyStep
 
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = load(SandboxedSettings)
+    settings = load(VerifierSettings)
 
-    async def make_step(_: Process, objects: Objects) -> VerifyStep:
-        sandbox = await choose(allow_none=settings.sandbox_allow_none)
-        return VerifyStep(Workspaces(settings.cache_dir / "verifier", objects), sandbox)
+    async def make_step(parts: Process, objects: Objects) -> VerifyStep:
+        return VerifyStep(
+            Workspaces(settings.cache_dir / "verifier", objects),
+            await choose(allow_none=settings.sandbox_allow_none),
+            Panel(Llm(settings), settings.llm_timeout_s, Gate(parts.bus.nc)),
+            settings.http_hosts,
+        )
 
     run_role("verifier", VerificationRequested, settings, make_step)
 

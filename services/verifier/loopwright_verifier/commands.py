@@ -11,19 +11,17 @@ must hold against that checks from outside, with a `command` on held-out data.
 
 from __future__ import annotations
 
-import asyncio
-import re
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loopwright.checks import CommandCheck, TestReportCheck
-from loopwright.goal import Limits as GoalLimits
+from loopwright.checks import CommandCheck, MeasureCheck, MetricCheck, RegexCheck, TestReportCheck
 from loopwright.plan import CheckResult
 from loopwright.service.sandbox import Command, Completed, Sandbox, limits_of
-from loopwright_verifier.core import EXCERPT_CHARS, result
+from loopwright_verifier.core import result
+from loopwright_verifier.inspection import CONTENT, Inspection
 from loopwright_verifier.junit import (
     MAX_REPORT_BYTES,
     Case,
@@ -32,20 +30,12 @@ from loopwright_verifier.junit import (
     parse,
     shortfalls,
 )
+from loopwright_verifier.scenes import PATH, Scene
 
-PATH = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
+#: Of what a command prints, as much as a pattern is held against: its beginning and its end.
+OUTPUT_BYTES = 128 * 1024
 #: Settings of ours that take the place of any in the workspace.
 PYTEST_INI = "[pytest]\njunit_family = xunit1\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a check that runs something may see."""
-
-    tree: Path
-    held_out: Path | None
-    limits: GoalLimits
-    stop: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +43,51 @@ class Commands:
     """Runs checks in the sandbox."""
 
     sandbox: Sandbox
+    inspection: Inspection
 
     async def command(self, check: CommandCheck, scene: Scene) -> CheckResult:
         """Judge a command by its exit code and by what it prints."""
-        argv = ("/bin/sh", "-c", check.run)
-        done = await self._run(argv, scene, check.timeout, held_out=True)
-        output = done.stdout.text() + done.stderr.text()
+        done = await self._line(check.run, check.timeout, scene)
         wrong = _ended(done, check.timeout)
         if wrong is None and done.exit_code != check.exit_code:
             wrong = f"it ended with exit code {done.exit_code}, {check.exit_code} is wanted"
         if wrong is None and check.stdout_matches is not None:
-            wrong = _unmatched(check.stdout_matches, done.stdout.text())
-        return result(
-            check.name,
-            "failed" if wrong else "passed",
-            wrong or f"`{check.run}` ended as wanted",
-            exit_code=done.exit_code,
-            judged=output.encode(),
-            text=output,
-            duration_s=done.duration_s,
+            wrong = await self._unmatched(check.stdout_matches, done.stdout.text(), scene)
+        return _said(check.name, done, wrong, f"`{check.run}` ended as wanted")
+
+    async def measure(self, check: MeasureCheck, scene: Scene) -> CheckResult:
+        """Judge the number that a command prints; the command must end with 0."""
+        done = await self._line(check.run, check.timeout, scene)
+        wrong = _ended(done, check.timeout)
+        if wrong is None and done.exit_code != 0:
+            wrong = f"it ended with exit code {done.exit_code}, 0 is wanted"
+        if wrong is not None:
+            return _said(check.name, done, wrong, "")
+        metric = MetricCheck(
+            kind="metric",
+            name=check.name,
+            path=CONTENT,
+            pattern=check.pattern,
+            min=check.min,
+            max=check.max,
         )
+        found = await self.inspection.one(metric, done.stdout.text().encode(), scene)
+        failed = None if found.status == "passed" else found.message
+        return _said(check.name, done, failed, found.message).model_copy(
+            update={"value": found.value}
+        )
+
+    async def _line(self, run: str, timeout_s: float, scene: Scene) -> Completed:
+        return await self._run(("/bin/sh", "-c", run), scene, timeout_s, held_out=True)
+
+    async def _unmatched(self, pattern: str, text: str, scene: Scene) -> str | None:
+        regex = RegexCheck(kind="regex", name="stdout", path=CONTENT, pattern=pattern)
+        found = await self.inspection.one(regex, text.encode(), scene)
+        if found.status == "passed":
+            return None
+        if found.status == "error":
+            return found.message
+        return f"its output does not match {pattern!r}"
 
     async def test_report(self, check: TestReportCheck, scene: Scene) -> CheckResult:
         """Judge tests by their report, and with pytest by the exit code too."""
@@ -113,9 +128,22 @@ class Commands:
             writable=(scene.tree, *([writable] if writable else [])),
             readable=(shown,) if shown else (),
             env=variables,
-            limits=limits_of(scene.limits, timeout_s, excerpt_bytes=EXCERPT_CHARS),
+            limits=limits_of(scene.limits, timeout_s, excerpt_bytes=OUTPUT_BYTES),
         )
         return await self.sandbox.run(command, stop=scene.stop)
+
+
+def _said(name: str, done: Completed, wrong: str | None, good: str) -> CheckResult:
+    output = done.stdout.text() + done.stderr.text()
+    return result(
+        name,
+        "failed" if wrong else "passed",
+        wrong or good,
+        exit_code=done.exit_code,
+        judged=output.encode(),
+        text=output,
+        duration_s=done.duration_s,
+    )
 
 
 def _pytest(check: TestReportCheck, scene: Scene, private: Path, report: Path) -> tuple[str, ...]:
@@ -199,9 +227,3 @@ def _ended(done: Completed, timeout_s: float) -> str | None:
             return f"it was not done within {timeout_s:g} s"
         case limit:
             return f"it was ended by its {limit} limit"
-
-
-def _unmatched(pattern: str, text: str) -> str | None:
-    if re.search(pattern, text, re.MULTILINE):
-        return None
-    return f"its output does not match {pattern!r}"

@@ -5,32 +5,41 @@ Files are hostile: this runs where a pattern that never ends, a huge number or a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from referencing import Registry
 
-from loopwright.checks import FileCheck, JsonSchemaCheck, RegexCheck, TableCheck
-from loopwright.plan import CheckResult
+from loopwright.checks import (
+    FileCheck,
+    JsonSchemaCheck,
+    MetricCheck,
+    RegexCheck,
+    SecretsCheck,
+    SqlCheck,
+    TableCheck,
+)
+from loopwright.plan import CheckResult, Place
+from loopwright.workspace.paths import matches
+from loopwright_verifier import measures, secrets
 from loopwright_verifier.core import result
+from loopwright_verifier.files import UnreadableFileError, digest_of, locate, text_of
+from loopwright_verifier.sql import check_sql
 from loopwright_verifier.table import check_table
 
-#: A file that is read as text or JSON may have at most this many bytes.
-MAX_TEXT_BYTES = 64 * 1024 * 1024
+ContentCheck = (
+    FileCheck | RegexCheck | JsonSchemaCheck | TableCheck | SqlCheck | MetricCheck | SecretsCheck
+)
 #: Faults of a JSON file that are shown.
 SHOWN_FAULTS = 5
 
 
-class UnreadableFileError(Exception):
-    """The file cannot be judged: the check has failed, and the message says why."""
-
-
 def inspect(
-    check: FileCheck | RegexCheck | JsonSchemaCheck | TableCheck, tree: Path, held_out: Path | None
+    check: ContentCheck, tree: Path, held_out: Path | None, changed: Sequence[str] = ()
 ) -> CheckResult:
     """Judge one check; whatever goes wrong is a failed check with a reason."""
     try:
@@ -43,34 +52,16 @@ def inspect(
                 return _json_schema(check, tree)
             case TableCheck():
                 return check_table(check, tree, held_out)
+            case SqlCheck():
+                return check_sql(check, tree, held_out)
+            case MetricCheck():
+                return _metric(check, tree)
+            case SecretsCheck():
+                return _secrets(check, tree, changed)
     except UnreadableFileError as error:
         return result(check.name, "failed", str(error))
     except Exception as error:
         return result(check.name, "error", f"{type(error).__name__}: {error}")
-
-
-def locate(tree: Path, path: str) -> Path | None:
-    """The regular file at a path of the tree; None if there is none. No link is followed."""
-    here = tree
-    for part in path.split("/"):
-        if part in ("", ".", ".."):
-            raise UnreadableFileError(f"'{path}' is not a path inside of the workspace")
-        here /= part
-        if here.is_symlink():
-            raise UnreadableFileError(f"{path} is or passes a link; a check reads files only")
-    return here if here.is_file() else None
-
-
-def _text(tree: Path, path: str) -> str:
-    found = locate(tree, path)
-    if found is None:
-        raise UnreadableFileError(f"there is no file {path}")
-    if found.stat().st_size > MAX_TEXT_BYTES:
-        raise UnreadableFileError(f"{path} has more than {MAX_TEXT_BYTES} bytes")
-    try:
-        return found.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"{path} is no UTF-8 text") from error
 
 
 def _file(check: FileCheck, tree: Path) -> CheckResult:
@@ -85,7 +76,7 @@ def _file(check: FileCheck, tree: Path) -> CheckResult:
         wrong.append(f"at least {check.min_bytes} are wanted")
     if check.max_bytes is not None and size > check.max_bytes:
         wrong.append(f"at most {check.max_bytes} are allowed")
-    digest = _digest(found)
+    digest = digest_of(found)
     if check.sha256 is not None and digest != check.sha256:
         wrong.append(f"its SHA-256 is {digest}, {check.sha256} is wanted")
     message = "; ".join([f"{check.path} has {size} bytes", *wrong])
@@ -93,13 +84,8 @@ def _file(check: FileCheck, tree: Path) -> CheckResult:
     return judged.model_copy(update={"digest": f"sha256:{digest}"})
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _regex(check: RegexCheck, tree: Path) -> CheckResult:
-    text = _text(tree, check.path)
+    text = text_of(tree, check.path)
     try:
         count = sum(1 for _ in re.finditer(check.pattern, text, re.MULTILINE))
     except re.error as error:
@@ -113,7 +99,7 @@ def _regex(check: RegexCheck, tree: Path) -> CheckResult:
 
 
 def _json_schema(check: JsonSchemaCheck, tree: Path) -> CheckResult:
-    text = _text(tree, check.path)
+    text = text_of(tree, check.path)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -133,3 +119,36 @@ def _json_schema(check: JsonSchemaCheck, tree: Path) -> CheckResult:
             break
     message = "; ".join(faults[:SHOWN_FAULTS]) if faults else f"{check.path} is valid"
     return result(check.name, "failed" if faults else "passed", message, judged=text.encode())
+
+
+def _metric(check: MetricCheck, tree: Path) -> CheckResult:
+    text = text_of(tree, check.path)
+    try:
+        if check.json_path is not None:
+            value = measures.in_json(text, check.json_path)
+        else:
+            value = measures.in_text(text, check.pattern or "")
+    except measures.NoNumberError as error:
+        return result(check.name, "failed", f"{check.path}: {error}", judged=text.encode())
+    wrong = measures.shortfall(value, check.min, check.max)
+    message = f"it is {value:g}, {wrong}" if wrong else f"it is {value:g}"
+    judged = result(check.name, "failed" if wrong else "passed", message, judged=text.encode())
+    return judged.model_copy(update={"value": value})
+
+
+def _secrets(check: SecretsCheck, tree: Path, changed: Sequence[str]) -> CheckResult:
+    """Judge the changed files; what is no text holds no line that could be named, and passes."""
+    found: list[tuple[str, int, str]] = []
+    looked = [path for path in changed if not matches(path, check.allow)]
+    for path in looked:
+        try:
+            text = text_of(tree, path)
+        except UnreadableFileError:
+            continue
+        found += secrets.findings(path, text, check.patterns)
+    if not found:
+        return result(check.name, "passed", f"{len(looked)} changed files hold no secret")
+    lines = [f"{path}:{line}: looks like a {kind}" for path, line, kind in found]
+    judged = result(check.name, "failed", "; ".join(lines[: secrets.SHOWN]), text="\n".join(lines))
+    places = [Place(path=path, line=line, message=kind) for path, line, kind in found]
+    return judged.model_copy(update={"places": tuple(places[: secrets.SHOWN])})

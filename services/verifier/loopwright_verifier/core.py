@@ -6,10 +6,12 @@ A check that did not run has failed; a verdict holds every check of the goal onc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from loopwright.events import VerificationRequested
 from loopwright.goal import Goal
-from loopwright.plan import CheckResult, CheckStatus, Verdict
+from loopwright.plan import Change, CheckResult, CheckStatus, Verdict
+from loopwright_verifier.places import named, places
 
 #: Text of one check that is kept as evidence, and of all checks together, in characters.
 EXCERPT_CHARS = 4_000
@@ -26,6 +28,7 @@ def judge(
     *,
     restored: Sequence[str] = (),
     isolation: str = "none",
+    changes: Sequence[Change] = (),
 ) -> Verdict:
     """The verdict on a revision from the results by check name."""
     checks = tuple(
@@ -33,15 +36,45 @@ def judge(
         or result(check.name, "error", "the check did not run, so it has failed")
         for check in goal.verify.checks
     )
-    weights = {check.name: check.weight for check in goal.verify.checks}
-    won = sum(weights[check.name] for check in checks if check.status == "passed")
+    passed = frozenset(check.name for check in checks if check.status == "passed")
     return Verdict(
         revision=revision,
         checks=_bounded(checks),
-        score=won / sum(weights.values()),
+        score=goal.score(passed),
         restored=tuple(restored[:NAMED_PATHS]),
         isolation=isolation,
+        changes=tuple(changes[:NAMED_PATHS]),
+        changed_paths=len(changes),
     )
+
+
+def reusable(goal: Goal, data: VerificationRequested) -> Verdict | None:
+    """The verdict before, where the same revision is asked about and nothing could differ.
+
+    So the same work cannot be put to a judge until it likes it. What a server outside answers may
+    change, and what broke or was flaky may have been bad luck: then all is judged anew.
+    """
+    before = data.before
+    if before is None or before.revision != data.revision:
+        return None
+    if any(check.kind == "http" for check in goal.verify.checks):
+        return None
+    if tuple(check.name for check in before.checks) != goal.check_names:
+        return None
+    if any(check.status == "error" or check.flaky for check in before.checks):
+        return None
+    return before.model_copy(update={"reused": True})
+
+
+def with_places(item: CheckResult, paths: Collection[str]) -> CheckResult:
+    """The result with the files and lines that its evidence names, the first of them in words."""
+    if item.status == "passed" or item.places:
+        return item
+    found = places(item.excerpt, paths)
+    if not found:
+        return item
+    message = excerpt(f"{item.message}; at {named(found)}", MESSAGE_CHARS)
+    return item.model_copy(update={"places": found, "message": message})
 
 
 def result(

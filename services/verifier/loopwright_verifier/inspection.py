@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from loopwright.checks import FileCheck, JsonSchemaCheck, RegexCheck, TableCheck
 from loopwright.plan import CheckResult
 from loopwright.service.sandbox import Command, Completed, Sandbox, limits_of
-from loopwright_verifier.commands import PATH, Scene
+from loopwright_verifier.contents import ContentCheck
 from loopwright_verifier.core import result
-from loopwright_verifier.inspector import CHECKS
-
-ContentCheck = FileCheck | RegexCheck | JsonSchemaCheck | TableCheck
+from loopwright_verifier.inspector import Order
+from loopwright_verifier.scenes import PATH, Scene
 
 _PROGRAM = "loopwright_verifier.inspector"
 #: DuckDB looks for its limits here, and takes the lack of leave to read for a fault of its own.
 _CGROUP = tuple(path for path in (Path("/sys/fs/cgroup"),) if path.is_dir())
+#: The path of a content that is no file of the workspace.
+CONTENT = "content"
 #: Time of an inspector for all its checks, in seconds; it goes on behind one that takes longer.
 INSPECT_S = 60.0
 #: Address space that DuckDB reserves for two tables, used or not; it is told a smaller limit.
@@ -35,29 +36,46 @@ class Inspection:
 
     sandbox: Sandbox
 
-    async def run(self, checks: Sequence[ContentCheck], scene: Scene) -> list[CheckResult]:
+    async def run(
+        self, checks: Sequence[ContentCheck], scene: Scene, changed: Sequence[str] = ()
+    ) -> list[CheckResult]:
         """A result for each check, in order."""
         results: list[CheckResult] = []
         while len(results) < len(checks) and not scene.stop.is_set():
             rest = checks[len(results) :]
-            done = await self._inspect(rest, scene)
+            done = await self._inspect(rest, scene, changed)
             results += _lines(done, rest)
             if len(results) < len(checks):
                 broken = checks[len(results)]
                 results.append(result(broken.name, "error", _why(done)))
         return results
 
-    async def _inspect(self, checks: Sequence[ContentCheck], scene: Scene) -> Completed:
+    async def one(self, check: ContentCheck, content: bytes, scene: Scene) -> CheckResult:
+        """Judge a content that is no file of the workspace, as if it were the check's file.
+
+        Patterns of goals meet hostile texts here, where one that never ends is ended.
+        """
+        with tempfile.TemporaryDirectory(prefix="content-", dir=scene.tree.parent) as folder:
+            place = Path(folder)
+            place.chmod(0o755)
+            (place / CONTENT).write_bytes(content)
+            (judged,) = await self.run([check], replace(scene, tree=place, held_out=None))
+        return judged
+
+    async def _inspect(
+        self, checks: Sequence[ContentCheck], scene: Scene, changed: Sequence[str]
+    ) -> Completed:
         limits = limits_of(scene.limits, INSPECT_S, excerpt_bytes=2 * OUTPUT_BYTES)
         folders = (scene.tree, *([scene.held_out] if scene.held_out else []))
         package = Path(__file__).parent
+        order = Order(checks=list(checks), changed=list(changed))
         command = Command(
             argv=(sys.executable, "-P", "-m", _PROGRAM, *map(str, folders)),
             cwd=Path("/"),
             writable=(),
             readable=(*folders, package.parent, *_own_code(), *_CGROUP),
             env={"PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1"},
-            stdin=CHECKS.dump_json(list(checks), by_alias=True),
+            stdin=order.model_dump_json(by_alias=True).encode(),
             limits=replace(
                 limits,
                 memory_bytes=max(limits.memory_bytes, MEMORY_BYTES),

@@ -1,47 +1,53 @@
-"""The verifier's step: a clean checkout, protected paths put back, every check, one verdict."""
+"""The verifier's step: layers from cheap to dear, each check on ground of its own, one verdict."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import get_args
 
+from loopwright.budget import Usage
 from loopwright.checks import (
+    ApprovalCheck,
     CommandCheck,
-    FileCheck,
-    JsonSchemaCheck,
-    RegexCheck,
-    TableCheck,
+    ConsistencyCheck,
+    HttpCheck,
+    JudgeCheck,
+    MeasureCheck,
+    SizeCheck,
     TestReportCheck,
     UnchangedCheck,
 )
-from loopwright.errors import StepError
+from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import VerificationRequested
-from loopwright.plan import CheckResult
-from loopwright.results import VerdictReached
+from loopwright.plan import Change, CheckResult
+from loopwright.results import StepFailed, VerdictReached
 from loopwright.service.sandbox import Sandbox, SandboxUnavailableError
 from loopwright.service.step import Performed, Request
 from loopwright.workspace import WorkspaceError, Workspaces
-from loopwright_verifier.commands import Commands, Scene
-from loopwright_verifier.core import judge, result
-from loopwright_verifier.inspection import ContentCheck, Inspection
+from loopwright_verifier import invariants
+from loopwright_verifier.commands import Commands
+from loopwright_verifier.contents import ContentCheck
+from loopwright_verifier.core import judge, result, reusable, with_places
+from loopwright_verifier.inspection import Inspection
+from loopwright_verifier.panel import Panel
+from loopwright_verifier.probe import Probe
+from loopwright_verifier.repeats import combined
+from loopwright_verifier.scenes import Case, Scene, opened
 
-#: What would change how pytest runs, unless it stood in the goal's own workspace.
-PYTEST_FILES = (
-    "conftest.py",
-    "pytest.ini",
-    ".pytest.ini",
-    "pytest.toml",
-    ".pytest.toml",
-    "tox.ini",
-    "setup.cfg",
-    "pyproject.toml",
-    "sitecustomize.py",
-    "usercustomize.py",
-    "*.pth",
-)
+RunningCheck = CommandCheck | TestReportCheck | MeasureCheck
+_CONTENTS = get_args(ContentCheck)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What one verification has found so far."""
+
+    results: dict[str, CheckResult] = field(default_factory=dict)
+    restored: list[str] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,99 +56,137 @@ class VerifyStep:
 
     workspaces: Workspaces
     sandbox: Sandbox
+    panel: Panel | None = None
+    """Models that judge; without it a judge's check is an error."""
+    http_allow: frozenset[str] = frozenset()
 
     async def perform(self, request: Request[VerificationRequested]) -> Performed:
         """Judge the granted revision by every check of the goal."""
+        before = reusable(request.goal, request.data)
+        if before is not None:
+            return Performed(VerdictReached(verdict=before))
+        found = Findings()
         try:
-            return await self._judge(request)
+            return await self._judge(request, found)
         except SandboxUnavailableError as error:
-            raise StepError("sandbox_unavailable", str(error)) from error
+            failed = ErrorInfo(kind="sandbox_unavailable", message=str(error))
         except WorkspaceError as error:
-            raise StepError("internal", str(error)) from error
+            failed = ErrorInfo(kind="internal", message=str(error))
+        except StepError as error:
+            failed = error.info
+        return Performed(StepFailed(error=failed), found.usage)
 
-    async def _judge(self, request: Request[VerificationRequested]) -> Performed:
-        goal, base = request.goal, await self._base(request)
-        revision = request.data.revision or base
-        results: dict[str, CheckResult] = {}
-        async with self._held_out(request) as held_out:
-            async with self._scene(request, base, revision, held_out) as (scene, restored):
-                contents = [c for c in goal.verify.checks if isinstance(c, ContentCheck)]
-                for item in await Inspection(self.sandbox).run(contents, scene):
-                    results[item.name] = item
-            for check in goal.verify.checks:
-                match check:
-                    case CommandCheck() | TestReportCheck():
-                        # Each on a tree of its own: no check can prepare the ground for the next.
-                        async with self._scene(request, base, revision, held_out) as (scene, _):
-                            results[check.name] = await self._run(check, scene)
-                    case UnchangedCheck():
-                        results[check.name] = await self._unchanged(request, check, base, revision)
-                    case FileCheck() | RegexCheck() | JsonSchemaCheck() | TableCheck():
-                        pass
+    async def _judge(self, request: Request[VerificationRequested], found: Findings) -> Performed:
+        async with opened(self.workspaces, request) as case:
+            changes = await self.workspaces.changed(request.loop, case.base, case.revision, ("**",))
+            paths = [change.path for change in changes if change.kind != "deleted"]
+            await self._contents(case, found, paths)
+            for layer in (self._runs, self._whole, self._probes, self._asked):
                 if request.stop.is_set():
                     raise StepError("timeout", "the verification was stopped before its end")
-        verdict = judge(goal, revision, results, restored=restored, isolation=self.sandbox.level)
-        return Performed(VerdictReached(verdict=verdict))
+                await layer(case, found)
+            listed = {entry.path for entry in await self.workspaces.ls(request.loop, case.revision)}
+        verdict = judge(
+            request.goal,
+            case.revision,
+            {name: with_places(item, listed) for name, item in found.results.items()},
+            restored=found.restored,
+            isolation=self.sandbox.level,
+            changes=[Change(path=c.path, kind=c.kind, bytes=c.bytes) for c in changes],
+        )
+        return Performed(VerdictReached(verdict=verdict), found.usage)
 
-    async def _base(self, request: Request[VerificationRequested]) -> str:
-        workspace = request.goal.workspace
-        if workspace.revision is not None:
-            return workspace.revision
-        return (await self.workspaces.create(request.loop, workspace.files)).revision
+    @property
+    def _inspection(self) -> Inspection:
+        return Inspection(self.sandbox)
 
-    @asynccontextmanager
-    async def _held_out(
-        self, request: Request[VerificationRequested]
-    ) -> AsyncIterator[Path | None]:
-        async with AsyncExitStack() as stack:
-            revision = request.goal.verify.held_out
-            if revision is None:
-                yield None
-            else:
-                checkout = self.workspaces.checkout(request.loop, revision)
-                yield await stack.enter_async_context(checkout)
+    async def _contents(self, case: Case, found: Findings, changed: list[str]) -> None:
+        """Checks of files, all on one tree that nothing runs on."""
+        checks = [c for c in case.request.goal.verify.checks if isinstance(c, _CONTENTS)]
+        async with case.scene() as (scene, restored):
+            found.restored = restored
+            for item in await self._inspection.run(checks, scene, changed):
+                found.results[item.name] = item
 
-    @asynccontextmanager
-    async def _scene(
-        self,
-        request: Request[VerificationRequested],
-        base: str,
-        revision: str,
-        held_out: Path | None,
-    ) -> AsyncIterator[tuple[Scene, list[str]]]:
-        """A fresh checkout with the protected paths as they were in the goal's workspace."""
-        goal = request.goal
-        patterns = [*goal.verify.protected]
-        if any(isinstance(check, TestReportCheck) for check in goal.verify.checks):
-            patterns += PYTEST_FILES
-        async with self.workspaces.checkout(request.loop, revision) as tree:
-            restored: list[str] = []
-            if patterns:
-                restored = await self.workspaces.restore(tree, request.loop, base, patterns)
-            yield Scene(tree, held_out, goal.limits, request.stop), restored
+    async def _runs(self, case: Case, found: Findings) -> None:
+        """Checks that run something, each run on a tree of its own."""
+        for check in case.request.goal.verify.checks:
+            if isinstance(check, RunningCheck):
+                runs = [await self._fresh(check, case) for _ in range(check.repeat)]
+                found.results[check.name] = combined(runs)
 
-    async def _run(self, check: CommandCheck | TestReportCheck, scene: Scene) -> CheckResult:
-        commands = Commands(self.sandbox)
-        try:
+    async def _fresh(self, check: RunningCheck, case: Case) -> CheckResult:
+        """One run: no check can prepare the ground for the next."""
+        if case.request.stop.is_set():
+            raise StepError("timeout", "the verification was stopped before its end")
+        async with case.scene() as (scene, _):
+            return await _guarded(check.name, partial(self._run, check, scene))
+
+    async def _run(self, check: RunningCheck, scene: Scene) -> CheckResult:
+        commands = Commands(self.sandbox, self._inspection)
+        match check:
+            case CommandCheck():
+                return await commands.command(check, scene)
+            case TestReportCheck():
+                return await commands.test_report(check, scene)
+            case MeasureCheck():
+                return await commands.measure(check, scene)
+
+    async def _whole(self, case: Case, found: Findings) -> None:
+        """Invariants of the revision."""
+        for check in case.request.goal.verify.checks:
             match check:
-                case CommandCheck():
-                    return await commands.command(check, scene)
-                case TestReportCheck():
-                    return await commands.test_report(check, scene)
-        except (SandboxUnavailableError, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            return result(check.name, "error", f"{type(error).__name__}: {error}")
+                case UnchangedCheck():
+                    found.results[check.name] = await invariants.unchanged(check, case)
+                case SizeCheck():
+                    found.results[check.name] = await invariants.size(check, case)
+                case ConsistencyCheck():
+                    found.results[check.name] = await invariants.consistency(check, case)
+                case _:
+                    pass
 
-    async def _unchanged(
-        self,
-        request: Request[VerificationRequested],
-        check: UnchangedCheck,
-        base: str,
-        revision: str,
-    ) -> CheckResult:
-        """Judged on the revision itself, before anything is put back."""
-        changes = await self.workspaces.changed(request.loop, base, revision, check.paths)
-        shown = ", ".join(f"{change.path} {change.kind}" for change in changes[:10])
-        message = shown or f"{', '.join(check.paths)} are as they were"
-        return result(check.name, "failed" if changes else "passed", message)
+    async def _probes(self, case: Case, found: Findings) -> None:
+        """Servers outside of the sandbox."""
+        checks = [c for c in case.request.goal.verify.checks if isinstance(c, HttpCheck)]
+        if not checks:
+            return
+        probe = Probe(self.http_allow, self._inspection)
+        async with case.scene() as (scene, _):
+            for check in checks:
+                work = partial(probe.ask, check, scene)
+                found.results[check.name] = await _guarded(check.name, work)
+
+    async def _asked(self, case: Case, found: Findings) -> None:
+        """Models and people: asked only about what passes everything else that is required."""
+        goal = case.request.goal
+        open_still = {check.name for check in goal.verify.checks} - found.results.keys()
+        failing = sorted(
+            name
+            for name in goal.required_checks - open_still
+            if found.results[name].status != "passed"
+        )
+        for check in goal.verify.checks:
+            if isinstance(check, ApprovalCheck):
+                found.results[check.name] = result(check.name, "failed", "a person decides this")
+            elif isinstance(check, JudgeCheck) and failing:
+                why = f"not asked: {', '.join(failing[:5])} must pass first"
+                found.results[check.name] = result(check.name, "failed", why)
+            elif isinstance(check, JudgeCheck) and self.panel is not None:
+                await self._vote(self.panel, check, case, found)
+
+    async def _vote(self, panel: Panel, check: JudgeCheck, case: Case, found: Findings) -> None:
+        purse = panel.purse(check, case.request, found.usage)
+        try:
+            found.results[check.name] = await panel.judge(check, case, purse)
+        finally:  # what was spent was spent, whatever came of it
+            found.usage = found.usage + purse.used
+
+
+async def _guarded(name: str, work: Callable[[], Awaitable[CheckResult]]) -> CheckResult:
+    """A check that breaks has failed, with its reason; a sandbox that is gone is no verdict."""
+    try:
+        return await work()
+    except (SandboxUnavailableError, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        return result(name, "error", f"{type(error).__name__}: {error}")

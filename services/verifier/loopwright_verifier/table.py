@@ -12,6 +12,8 @@ import duckdb
 from loopwright.checks import ColumnType, TableCheck, TableEquals
 from loopwright.plan import CheckResult
 from loopwright_verifier.core import result
+from loopwright_verifier.duck import TableError, connect, first_line, lock, quoted, reader_of
+from loopwright_verifier.files import locate
 
 _SQL_TYPES: dict[ColumnType, str] = {
     "string": "VARCHAR",
@@ -21,30 +23,14 @@ _SQL_TYPES: dict[ColumnType, str] = {
     "date": "DATE",
     "timestamp": "TIMESTAMP",
 }
-_CSV = "read_csv(?, header=true, all_varchar=true, strict_mode=true, null_padding=false, delim="
-_READERS = {
-    ".csv": f"{_CSV}',')",
-    ".tsv": f"{_CSV}'\t')",
-    ".jsonl": "read_json(?, format='newline_delimited')",
-    ".ndjson": "read_json(?, format='newline_delimited')",
-    ".json": "read_json(?, format='auto')",
-    ".parquet": "read_parquet(?)",
-}
 #: Differences that are shown.
 SHOWN = 5
-_MEMORY = "512MB"
 
 Row = tuple[str | None, ...]
 
 
-class TableError(Exception):
-    """The file is no table that could be judged."""
-
-
 def check_table(check: TableCheck, tree: Path, held_out: Path | None) -> CheckResult:
     """Judge one table by everything that the check names."""
-    from loopwright_verifier.contents import locate
-
     found = locate(tree, check.path)
     if found is None:
         return result(check.name, "failed", f"there is no file {check.path}")
@@ -69,19 +55,13 @@ class Table:
     """One file as a table of texts; null texts are null."""
 
     def __init__(self, path: Path, null: tuple[str, ...]) -> None:
-        reader = _READERS.get(path.suffix.lower())
-        if reader is None:
-            raise TableError(f"'{path.suffix}' is no table; there are: {', '.join(_READERS)}")
-        self._db = duckdb.connect(":memory:")
-        self._db.execute(f"SET threads=1; SET memory_limit='{_MEMORY}'")
-        self._db.execute("SET autoinstall_known_extensions=false")
-        self._db.execute("SET autoload_known_extensions=false")
+        reader = reader_of(path)
+        self._db = connect()
         try:
             self._db.execute(f"CREATE TABLE raw AS SELECT * FROM {reader}", [str(path)])  # noqa: S608
         except duckdb.Error as error:
-            raise TableError(f"it cannot be read as a table: {_first_line(error)}") from error
-        # From here on only SQL of ours on what is loaded: no file, no extension, no setting.
-        self._db.execute("SET enable_external_access=false; SET lock_configuration=true")
+            raise TableError(f"it cannot be read as a table: {first_line(error)}") from error
+        lock(self._db)
         described = self._db.execute("DESCRIBE raw").fetchall()
         self.columns = tuple(str(row[0]) for row in described)
         texts = ", ".join(_nulled(name, null) for name in self.columns)
@@ -105,24 +85,16 @@ class Table:
 
 
 def _nulled(name: str, null: tuple[str, ...]) -> str:
-    quoted = _quoted(name)
-    text = f"CAST({quoted} AS VARCHAR)"
+    column = quoted(name)
+    text = f"CAST({column} AS VARCHAR)"
     if not null:
-        return f"{text} AS {quoted}"
+        return f"{text} AS {column}"
     marks = ", ".join("?" for _ in null)
-    return f"CASE WHEN {text} IN ({marks}) THEN NULL ELSE {text} END AS {quoted}"
+    return f"CASE WHEN {text} IN ({marks}) THEN NULL ELSE {text} END AS {column}"
 
 
 def _nulls(columns: tuple[str, ...], null: tuple[str, ...]) -> list[str]:
     return [*null] * len(columns)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["unknown"])[0][:300]
 
 
 def _structure(check: TableCheck, table: Table) -> Iterator[str]:
@@ -136,23 +108,23 @@ def _structure(check: TableCheck, table: Table) -> Iterator[str]:
 
 def _columns(check: TableCheck, table: Table) -> Iterator[str]:
     for name, kind in check.types.items():
-        column = _quoted(name)
+        column = quoted(name)
         bad = f"{column} IS NOT NULL AND TRY_CAST({column} AS {_SQL_TYPES[kind]}) IS NULL"
         if kind == "integer":  # a cast would round 1.5
             bad = f"{column} IS NOT NULL AND NOT regexp_full_match(trim({column}), '[+-]?[0-9]+')"
         yield from _offending(table, name, bad, f"is no {kind}")
     for name in check.not_null:
-        yield from _offending(table, name, f"{_quoted(name)} IS NULL", "is missing")
+        yield from _offending(table, name, f"{quoted(name)} IS NULL", "is missing")
     for name, allowed in check.values.items():
         listed = ", ".join("'" + value.replace("'", "''") + "'" for value in allowed) or "NULL"
-        bad = f"{_quoted(name)} IS NOT NULL AND {_quoted(name)} NOT IN ({listed})"
+        bad = f"{quoted(name)} IS NOT NULL AND {quoted(name)} NOT IN ({listed})"
         yield from _offending(table, name, bad, f"is none of {', '.join(allowed)}")
 
 
 def _offending(table: Table, name: str, condition: str, what: str) -> Iterator[str]:
     number = table.number(f"SELECT count(*) FROM t WHERE {condition}")  # noqa: S608
     if number:
-        sql = f"SELECT DISTINCT {_quoted(name)} FROM t WHERE {condition} ORDER BY 1 LIMIT 3"  # noqa: S608
+        sql = f"SELECT DISTINCT {quoted(name)} FROM t WHERE {condition} ORDER BY 1 LIMIT 3"  # noqa: S608
         examples = ", ".join(repr(row[0]) for row in table.rows(sql) if row[0] is not None)
         shown = f", such as {examples}" if examples else ""
         yield f"{name} {what} in {number} of {table.count} rows{shown}"
@@ -168,7 +140,7 @@ def _counts(check: TableCheck, table: Table) -> Iterator[str]:
         if rows.max is not None and table.count > rows.max:
             yield f"it has {table.count} rows, at most {rows.max} are allowed"
     if check.unique:
-        names = ", ".join(map(_quoted, check.unique))
+        names = ", ".join(map(quoted, check.unique))
         sql = f"SELECT count(*) FROM (SELECT 1 FROM t GROUP BY {names} HAVING count(*) > 1)"  # noqa: S608
         repeated = table.number(sql)
         if repeated:
@@ -178,8 +150,6 @@ def _counts(check: TableCheck, table: Table) -> Iterator[str]:
 def _equals(
     wanted: TableEquals, table: Table, held_out: Path | None, null: tuple[str, ...]
 ) -> list[str]:
-    from loopwright_verifier.contents import locate
-
     reference = locate(held_out, wanted.reference) if held_out is not None else None
     if reference is None:
         raise ValueError(f"verify.held_out holds no {wanted.reference}; mend the goal")

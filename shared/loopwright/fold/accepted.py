@@ -30,7 +30,7 @@ def accept(loop: Loop, data: EventData, at: datetime) -> Loop:
     plan, outcome, verdict = _carried(data)
     match data.settles.role:
         case "planner":
-            return loop if plan is None else _planned(loop, plan)
+            return loop if plan is None else _planned(loop, plan, at)
         case "executor" if outcome is not None and not outcome.succeeded:
             return finish_iteration(loop, None, outcome, at)
         case "executor":
@@ -62,7 +62,10 @@ def _carried(data: EventData) -> tuple[Plan | None, Outcome | None, Verdict | No
             return None, None, None
 
 
-def _planned(loop: Loop, plan: Plan) -> Loop:
+def _planned(loop: Loop, plan: Plan, at: datetime) -> Loop:
+    if plan.question:  # it ends the iteration; the answer is a hint for the next plan
+        asked = loop.model_copy(update={"plan": plan, "hints": ()})
+        return finish_iteration(asked, None, None, at, note=f"asked a person: {plan.question}")
     uses = dict(loop.rule_uses)
     if plan.rule:
         uses[plan.rule] = uses.get(plan.rule, 0) + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypedDict
 
+from loopwright.approach import Approach
 from loopwright.budget import Amount
 from loopwright.errors import UnreadableError
 from loopwright.events import (
@@ -56,6 +57,7 @@ class Changes(TypedDict, total=False):
     iteration_spent: Amount
     notice: Notice
     noticed_at: int
+    approach: Approach | None
     forecasts: tuple[Forecast, ...]
     warned: dict[str, int]
     children: tuple[ChildState, ...]
@@ -148,7 +150,7 @@ def _granted(data: RequestData, seq: int) -> Changes:
 
 
 def _new_plan(loop: Loop, data: PlanRequested, at: datetime) -> Changes:
-    changes: Changes = {}
+    changes: Changes = {"approach": data.approach}
     if data.grant.iteration != loop.iteration:
         changes["iteration"] = data.grant.iteration
         changes["iteration_started_at"] = at

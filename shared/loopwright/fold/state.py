@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from loopwright.approach import Approach
 from loopwright.budget import NOTHING, Amount, Budget, Price
 from loopwright.events import (
     Best,
@@ -59,6 +60,8 @@ class Loop(Wire):
     limits: Limits
     """The goal's, as amended."""
     price: Price | None = None
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Of the other models that the goal names, by model."""
     traceparent: str | None = None
     parent: Parent | None = None
     """What started it, if another loop did."""
@@ -119,6 +122,8 @@ class Loop(Wire):
     noticed_at: int = 0
     """The iteration after which the notice came."""
     forecasts: tuple[Forecast, ...] = ()
+    approach: Approach | None = None
+    """How the newest plan was asked for, where it was not as the goal says."""
 
     children: tuple[ChildState, ...] = ()
     """Every loop that it has started."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from loopwright.control import Amend, Control, Nudge, Reject, Retry
+from loopwright.control import Amend, Approve, Control, Nudge, Reject, Retry
 from loopwright.fold.state import Loop
 from loopwright.iteration import finish_iteration
 
@@ -20,6 +20,9 @@ def controlled(loop: Loop, control: Control | None, at: datetime) -> Loop:
         return loop
     update: dict[str, object] = {"controls": (*loop.controls, control.id)[-CONTROLS:]}
     match control:
+        case Approve() if loop.held and loop.held.wanted and loop.held.wanted.kind == "question":
+            said = control.reason or "yes"
+            update["hints"] = (*loop.hints, f"A person answered: {said}")[-HINTS:]
         case Nudge():
             update["hints"] = (*loop.hints, control.hint)[-HINTS:]
         case Reject():
@@ -28,7 +31,7 @@ def controlled(loop: Loop, control: Control | None, at: datetime) -> Loop:
             if loop.held and loop.held.wanted and loop.held.wanted.kind == "plan":
                 loop = finish_iteration(loop, None, None, at, note=f"the plan was rejected: {said}")
         case Retry():
-            update |= {"failures": 0, "strikes": 0, "failing_since": None}
+            update |= {"failures": 0, "strikes": 0, "failing_since": None, "approach": None}
         case Amend():
             update |= _amended(loop, control)
         case _:

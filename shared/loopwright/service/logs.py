@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -53,8 +53,11 @@ class Redactor:
 
 def secrets_of(settings: ServiceSettings) -> list[str]:
     """Every secret value among the settings."""
-    values = (getattr(settings, name) for name in type(settings).model_fields)
-    return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    found = [getattr(settings, name) for name in type(settings).model_fields]
+    for value in list(found):
+        if isinstance(value, Mapping):
+            found += value.values()
+    return [value.get_secret_value() for value in found if isinstance(value, SecretStr)]
 
 
 def configure(service: str, settings: ServiceSettings) -> Redactor:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loopwright import subjects
-from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, LEARNER, NOTIFIER
+from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, LEARNER, NOTIFIER, TENANTS
 from loopwright.subjects import ROLES, Role
 
 STATE = "state"
@@ -118,6 +118,8 @@ def _coordinator(tenants: Sequence[str]) -> Access:
         *(f"{inbox(name)}.>" for name in users(tenants)),
     )
     found += _reads(subjects.LOOPS) + _looks_up(subjects.CLAIMS) + _keeps_objects()
+    found += _consumes(subjects.LOOPS, TENANTS) + _sends("tenant.*", subjects.dead(subjects.LOOPS))
+    found += _looks_up(subjects.TENANTS)
     found += _sends("breaker.>", subjects.dead(subjects.BREAKERS)) + _looks_up(subjects.BREAKERS)
     for stream in (*INTAKE, subjects.LOOPS, subjects.DEAD, subjects.BREAKERS):
         found += _measures(stream)
@@ -199,14 +201,16 @@ def _user(tenant: str) -> Access:
 
 
 def _operator() -> Access:
-    """Who runs the installation: any tenant, the dead letters, the breakers."""
+    """Who runs the installation: any tenant, the dead letters, breakers and quotas."""
     return (
         _user("*")
         + _looks_up(subjects.DEAD)
         + _measures(subjects.DEAD)
-        + _sends(f"{_API}.STREAM.MSG.DELETE.{subjects.DEAD}", "breaker.>")
+        + _sends(f"{_API}.STREAM.MSG.DELETE.{subjects.DEAD}", "breaker.>", "tenant.*")
         + _looks_up(subjects.BREAKERS)
         + _measures(subjects.BREAKERS)
+        + _looks_up(subjects.TENANTS)
+        + _measures(subjects.TENANTS)
     )
 
 

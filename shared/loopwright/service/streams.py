@@ -56,6 +56,8 @@ LEARNER = "learner"
 FAMILY = "family"
 #: The events that may mean something to them.
 KIN = ("loop_held", "loop_controlled", "loop_ended")
+#: Hears of each loop's end, to return what its tenant leased to it.
+TENANTS = "tenants"
 #: The events that may be news to people; warnings come with the first of them.
 NEWS = ("plan_requested", "loop_held", "loop_controlled", "loop_ended")
 #: One delivery of a notification, redirects and a slow receiver included, in seconds.
@@ -110,6 +112,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         max_bytes=1024**3,
         allow_direct=True,
     )
+    ended = _consumer(TENANTS, subjects.loop_event("*", "loop_ended"), settings)
     breakers = _records(subjects.BREAKERS, "breaker.>")
     memory = StreamConfig(
         name=subjects.MEMORY,
@@ -125,7 +128,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
     notifier.ack_wait = DELIVERY_S
     requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
-        Declared(loops, (*requests, _told(settings), _family(settings), learner)),
+        Declared(loops, (*requests, _told(settings), learner, _family(settings), ended)),
         Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
         Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
         Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
@@ -134,6 +137,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         Declared(timers, (_intake(subjects.TIMERS, settings),)),
         Declared(dead),
         Declared(notify, (notifier,)),
+        Declared(_records(subjects.TENANTS, "tenant.*")),
         Declared(breakers, (_changes(settings, "breaker.>"),)),
         Declared(memory),
     )

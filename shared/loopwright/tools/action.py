@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from loopwright.wire import Json, Seconds, Written
+from loopwright.wire import Json, Seconds, Written, added
 
 #: What a call changes, and so what may be done when its outcome is unknown:
 #: `read` nothing, `workspace` the loop's files only (both are simply done again),
@@ -29,3 +29,5 @@ class Action(Written):
     """Wall-clock limit of this action; the goal's limit otherwise."""
     allow_failure: bool = False
     """Go on with the next action even if this one fails."""
+    expect: str = added("", max_length=500)
+    """What it should bring about, for people and the next plan."""

@@ -126,6 +126,11 @@ class Repository:
         raw = await self._git.run(self._dir, "rev-parse", "--verify", "--end-of-options", wanted)
         return raw.decode().strip()
 
+    async def descends(self, revision: str, base: str) -> bool:
+        """Whether `base` is the revision or before it."""
+        asked = ("rev-list", "--count", base, f"^{revision}", "--")
+        return (await self._git.run(self._dir, *asked)).strip() == b"0"
+
     async def commit(
         self, items: Iterator[Item], *, parent: str | None, message: str, at: datetime
     ) -> Snapshot:

@@ -181,6 +181,11 @@ class Workspaces:
         changes = [_change(before.get(p), after.get(p)) for p in sorted({*before, *after})]
         return [change for change in changes if change and matches(change.path, patterns)]
 
+    async def descends(self, loop: str, revision: str, base: str) -> bool:
+        """Whether a revision is `base` or grew out of it."""
+        async with self._opened(loop, base, revision) as repository:
+            return await repository.descends(revision, base)
+
     async def evict(self, keep_bytes: int) -> list[str]:
         """Drop the least recently used caches until at most so many bytes are left.
 

@@ -32,6 +32,8 @@ class Commands:
 
     sandbox: Sandbox
     redactor: Redactor
+    programs: tuple[Path, ...] = ()
+    """Folders that every command may read."""
 
     async def shell(self, call: Call) -> ActionOutcome:
         """Run a command line with `sh -c`."""
@@ -58,7 +60,7 @@ class Commands:
     async def sql(self, call: Call) -> ActionOutcome:
         """Query the workspace's files."""
         asked = call.args(a.SqlArgs).model_dump()
-        roomy = replace(call, limits=replace(call.limits, memory_bytes=_QUERY_BYTES))
+        roomy = replace(call, limits=replace(call.limits, address_space_bytes=_QUERY_BYTES))
         return self.outcome(await self.program(roomy, "query.py", asked, readable=_CGROUP))
 
     async def program(
@@ -99,7 +101,7 @@ class Commands:
             argv=argv,
             cwd=call.tree,
             writable=(call.tree,),
-            readable=readable,
+            readable=(*readable, *self.programs),
             env={"PATH": PATH, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
             stdin=stdin,
             limits=replace(limits, excerpt_bytes=excerpt_bytes) if excerpt_bytes else limits,

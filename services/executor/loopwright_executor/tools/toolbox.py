@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from loopwright.errors import StepError
 from loopwright.plan import ActionOutcome
 from loopwright.spawn import SPAWN_TOOL
-from loopwright.tools import TOOLS, Isolation, action_faults
+from loopwright.tools import TOOLS, Isolation, OwnTool, action_faults
 from loopwright.tools import arguments as a
 from loopwright_executor.joining import started as spawn_started
+from loopwright_executor.journal import Journal
 from loopwright_executor.once import Once
 from loopwright_executor.tools import files
 from loopwright_executor.tools.call import Call
 from loopwright_executor.tools.commands import Commands
+from loopwright_executor.tools.http import Http
+from loopwright_executor.tools.mcp import Mcp
+from loopwright_executor.tools.own import Own
+from loopwright_executor.tools.secrets import Secrets
 
 #: From weak to strong.
 LEVELS: tuple[str, ...] = ("none", "landlock", "bwrap")
-
-#: What is no outcome of an action but a reason to end the step: a person must look.
-ENDS_THE_STEP = frozenset({"sandbox_unavailable", "outcome_unknown"})
 
 Runner = Callable[[Call], Awaitable[ActionOutcome]]
 
@@ -32,6 +35,9 @@ class Toolbox:
 
     commands: Commands
     once: Once
+    http: Http
+    mcp: Mcp
+    own: Own
 
     async def run(self, call: Call, allowed: tuple[str, ...]) -> ActionOutcome:
         """Run one action. StepError where it may not run at all, or the step was stopped."""
@@ -39,11 +45,15 @@ class Toolbox:
             raise StepError("permission_denied", str(fault))
         runner = self._runner(call.action.tool)
         self._require_isolation(call)
+        return await self.once.run(call, lambda: self._act(call, runner))
+
+    async def _act(self, call: Call, runner: Runner) -> ActionOutcome:
+        """The action's outcome; a failure of its own is one too."""
         began = monotonic()
         try:
-            outcome = await self.once.run(call, lambda: runner(call))
+            outcome = await runner(call)
         except StepError as error:
-            if call.stop.is_set() or error.info.kind in ENDS_THE_STEP:
+            if call.stop.is_set() or error.info.kind == "sandbox_unavailable":
                 raise
             outcome = ActionOutcome(
                 tool=call.action.tool,
@@ -84,6 +94,11 @@ class Toolbox:
             "file.search": self.commands.search,
             "sql": self.commands.sql,
             SPAWN_TOOL: spawn_started,
+            "http.get": self.http.get,
+            "http.request": self.http.request,
+            "mcp.tools": self.mcp.tools,
+            "mcp.call": self.mcp.call,
+            **dict.fromkeys(self.own.tools, self.own.run),
         }
         if tool not in runners:
             raise StepError("tool_not_found", f"'{tool}' has no implementation in this executor")
@@ -103,3 +118,21 @@ async def _file(call: Call) -> ActionOutcome:
         case other:
             raise StepError("tool_not_found", f"{type(other).__name__} is no file tool")
     return ActionOutcome(tool=call.action.tool, status="succeeded", stdout=text)
+
+
+def toolbox(
+    commands: Commands,
+    journal: Journal,
+    *,
+    secrets: Secrets,
+    private_hosts: frozenset[str],
+    own: Mapping[str, OwnTool[Any]],
+) -> Toolbox:
+    """Every tool, put together."""
+    return Toolbox(
+        commands,
+        Once(journal),
+        Http(secrets, commands.redactor, private_hosts),
+        Mcp(commands, secrets, private_hosts),
+        Own(commands, own),
+    )

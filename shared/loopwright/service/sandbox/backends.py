@@ -118,7 +118,7 @@ def _spec(command: Command, scratch: Path, confinement: Confinement | None) -> S
         "rlimits": {
             # The supervisor ends it at cpu_s; the kernel a little later, should it fail to.
             "cpu_s": int(limits.cpu_s) + 2,
-            "address_space": limits.memory_bytes,
+            "address_space": limits.address_space_bytes or limits.memory_bytes,
             "file_bytes": limits.file_bytes,
             "open_files": limits.open_files,
             "processes": limits.processes,

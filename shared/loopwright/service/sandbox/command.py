@@ -21,6 +21,8 @@ class Limits:
     """CPU time of the whole tree."""
     memory_bytes: int = 1024 * _MIB
     """Address space of each process, and resident memory of the tree (polled)."""
+    address_space_bytes: int | None = None
+    """Address space, where that is to be more than the memory."""
     processes: int = 64
     """Processes and threads that may exist at once; one more fails with EAGAIN."""
     file_bytes: int = 256 * _MIB
