@@ -80,7 +80,7 @@ def test_a_nested_loop_is_an_action_whose_work_comes_back(
     out = result(here, view, tmp_path / "out")
     assert "<p>Hello.</p>" in (out / "site/page.html").read_text()
     shown = here.run("show", view["loop"]).stdout
-    assert f"page  achieved  score 1.00  2 iterations  {below['loop']}" in " ".join(shown.split())
+    assert f"page achieved score 1.00 2 iterations {below['loop']}" in " ".join(shown.split())
     tree = here.run("ls", "--tree").stdout
     assert tree.index(view["loop"]) < tree.index(below["loop"])
     assert f"── {below['loop']}" in tree
