@@ -197,8 +197,8 @@ _RESULTS = (
     Mutant(
         "believes the verifier's own score",
         f"{COORDINATOR}/accepting.py",
-        'return verdict.model_copy(update={"score": won',
-        'return verdict.model_copy(update={"score": verdict.score or won',
+        'update={"score": loop.goal.score(verdict.passed)}',
+        'update={"score": verdict.score or loop.goal.score(verdict.passed)}',
         f"{DECIDE}::test_the_score_of_a_verdict_is_the_coordinators_own",
     ),
     Mutant(
@@ -322,7 +322,7 @@ _PEOPLE = (
     Mutant(
         "achieves without the approval that the goal wants",
         f"{COORDINATOR}/iterations.py",
-        'if "result" in after.goal.approvals:',
+        "if _wants_a_person(after):",
         "if False:",
         f"{PEOPLE}::test_a_verified_result_counts_when_it_is_approved",
     ),
