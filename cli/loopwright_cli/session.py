@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from loopwright.client import Client
+from loopwright.connection import Connection
 from loopwright.errors import GoalInvalidError, LoopwrightError
 from loopwright_cli.runtime.places import Place, Runtime, data_folder, find
 
@@ -47,12 +48,8 @@ class Session:
 
     def client(self) -> Client:
         """The configured installation, else the local runtime of the data folder."""
-        if url := os.environ.get("LOOPWRIGHT_NATS_URL"):
-            user, password = (
-                os.environ.get("LOOPWRIGHT_NATS_USER"),
-                os.environ.get("LOOPWRIGHT_NATS_PASSWORD"),
-            )
-            return Client(url, user, password)
+        if os.environ.get("LOOPWRIGHT_NATS_URL"):
+            return Client(connection=Connection.from_env())
         runtime = find(self.place)
         if runtime is None:
             raise LoopwrightError(

@@ -45,7 +45,7 @@ class Connection:
 
         return cls(
             url=environ.get("LOOPWRIGHT_NATS_URL", "nats://127.0.0.1:4222"),
-            name=environ.get("LOOPWRIGHT_NATS_USER", DEFAULT_NAME),
+            name=environ.get("LOOPWRIGHT_NATS_USER") or DEFAULT_NAME,
             password=environ.get("LOOPWRIGHT_NATS_PASSWORD"),
             nkey_file=file("NKEY"),
             ca_file=file("CA"),

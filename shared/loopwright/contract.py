@@ -1,4 +1,4 @@
-"""The published contract: JSON Schemas and the diagram of states, generated from the code.
+"""The published contract, generated from the code: JSON Schemas, AsyncAPI, the states.
 
 `python -m loopwright.contract docs` writes them; with `--check` it says what has drifted and
 exits 1.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from loopwright.asyncapi import document
 from loopwright.chain import LoopEvent, ResultEvent
 from loopwright.control import CONTROL
 from loopwright.goal import Goal
@@ -46,7 +47,8 @@ def files() -> dict[str, str]:
         f"contract/{name}": json.dumps(schema, indent=2) + "\n"
         for name, schema in schemas().items()
     }
-    return {**rendered, "states.md": diagram()}
+    messages = json.dumps(document(), indent=2) + "\n"
+    return {**rendered, "contract/asyncapi.json": messages, "states.md": diagram()}
 
 
 def publish(generated: Mapping[str, str], arguments: Sequence[str]) -> int:

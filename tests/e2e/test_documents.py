@@ -56,10 +56,10 @@ def test_every_command_that_a_document_names_exists() -> None:
 
 
 def test_every_make_target_that_a_document_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         named = re.findall(
-            r"^    make ([a-z-]+)|`make ([a-z-]+)", document.read_text(), re.MULTILINE
+            r"^    make ([a-z0-9-]+)|`make ([a-z0-9-]+)", document.read_text(), re.MULTILINE
         )
         assert {a or b for a, b in named} <= targets, document
 

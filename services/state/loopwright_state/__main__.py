@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -30,11 +31,13 @@ from loopwright_state.webhooks import Deliveries
 STORE_TIMEOUT_S = 5.0
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, password_file: Path | None = None) -> Redis:
     """A client that says at once when the store is away: whoever waits, waits in one place."""
+    password = password_file.read_text(encoding="utf-8").strip() if password_file else None
     return Redis.from_url(
         url,
         protocol=3,
+        password=password,
         socket_timeout=STORE_TIMEOUT_S,
         socket_connect_timeout=STORE_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
@@ -66,7 +69,7 @@ def main() -> None:
     settings = load(StateSettings)
     parts = process("state", settings)
     metrics = StateMetrics(parts.metrics.registry)
-    store = Store(connect(settings.redis_url.get_secret_value()))
+    store = Store(connect(settings.redis_url.get_secret_value(), settings.redis_password_file))
     projectors: list[Projector] = []
     notifiers: list[Notifier] = []
     learners: list[Learner] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 
 from loopwright.notify import NOTICE_KINDS, NoticeKind
@@ -12,6 +14,8 @@ class StateSettings(ServiceSettings):
     """The shared settings, and where the projections are kept."""
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_password_file: Path | None = None
+    """A file with the store's password, where the address holds none."""
     notify_webhook: str | None = Field(default=None, pattern=r"^https?://")
     """Told of every loop, besides what goals name."""
     notify_command: str | None = None
