@@ -105,8 +105,12 @@ class Run:
 
     async def _faults(self) -> None:
         options = self.options
-        await self.faults.run(schedule(options.seed, options.kills, self._span))
-        self.quiet.set()
+        mischief = asyncio.create_task(self.fleet.mischief.run(self.quiet))
+        try:
+            await self.faults.run(schedule(options.seed, options.kills, self._span))
+        finally:
+            self.quiet.set()
+            await mischief
 
     def _ids(self) -> list[str]:
         return [loop_id(self.options.seed, number) for number in range(self.options.loops)]
