@@ -38,7 +38,7 @@ LIE_EVERY = 10
 #: Nudges at once, to make coordinators meet in one loop.
 BURST = 5
 #: How long loops may take to end once the faults are over, before they are given up, in seconds.
-HEAL_S = 90.0
+HEAL_S = 150.0
 LOOK_S = 0.3
 
 AWAY = (BusUnavailableError, nats.errors.Error, nats.js.errors.Error, TimeoutError, ConnectionError)
