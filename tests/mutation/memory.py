@@ -55,8 +55,8 @@ _MEMORY = (
     Mutant(
         "a model says which memories it was told",
         f"{PLANNER}/core.py",
-        ', "recalled": ()}',
-        "}",
+        "{key: data[key] for key in SAID if data.get(key) is not None}",
+        "{key: value for key, value in data.items() if value is not None}",
         f"{LEARNING}::test_a_model_cannot_say_which_memories_it_was_told",
     ),
     Mutant(
