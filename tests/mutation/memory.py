@@ -135,4 +135,24 @@ _ESTIMATES = (
     ),
 )
 
-ROWS: tuple[Mutant, ...] = (*_MEMORY, *_FORKS, *_PROGRAM, *_ESTIMATES)
+CASSETTE = "shared/loopwright/service/llm/cassette.py"
+CASSETTES = "tests/unit/test_cassette.py"
+
+_CASSETTES = (
+    Mutant(
+        "writes the key into a cassette",
+        CASSETTE,
+        "request=self._redactor.value(asked),",
+        "request=asked,",
+        f"{CASSETTES}::test_no_secret_is_written",
+    ),
+    Mutant(
+        "plays an answer to another question",
+        CASSETTE,
+        "return exchange.request == asked and",
+        "return",
+        f"{CASSETTES}::test_a_miss_names_the_first_difference_and_costs_nothing",
+    ),
+)
+
+ROWS: tuple[Mutant, ...] = (*_CASSETTES, *_MEMORY, *_FORKS, *_PROGRAM, *_ESTIMATES)
