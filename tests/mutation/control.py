@@ -49,20 +49,6 @@ _LOG = (
         f"{CHAIN}::test_a_flipped_bit_shows",
     ),
     Mutant(
-        "folds a log with a gap",
-        "shared/loopwright/loop.py",
-        "if event.n != loop.n + 1 or event.prev != loop.head:",
-        "if False:",
-        f"{CHAIN}::test_a_missing_event_shows",
-    ),
-    Mutant(
-        "goes on after its end",
-        "shared/loopwright/loop.py",
-        "if loop.ended is not None:",
-        "if False:",
-        f"{CHAIN}::test_nothing_may_follow_the_end",
-    ),
-    Mutant(
         "changes its state as it likes",
         "shared/loopwright/loop.py",
         "if not may_follow(loop.state, state):",

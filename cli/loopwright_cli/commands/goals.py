@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from loopwright.errors import GoalInvalidError
+from loopwright.errors import GoalInvalidError, LoopwrightError
 from loopwright.files import read_goal
 from loopwright.goal import Goal
 from loopwright_cli.follow import finish, follow
+from loopwright_cli.recordings import insert
 from loopwright_cli.session import (
     INVALID,
     DataOption,
@@ -41,17 +42,29 @@ KINDS = ("data", "code", "command")
 def init(
     path: Annotated[Path, typer.Argument(metavar="[GOAL.yaml]")] = Path("goal.yaml"),
     kind: Annotated[str, typer.Option(help=f"Kind of work: {', '.join(KINDS)}.")] = "command",
+    as_json: JsonOption = False,
 ) -> None:
     """Write a commented goal file to begin with."""
+    at = session(None, as_json)
     if kind not in KINDS:
-        err.print(f"'{kind}' is no kind of work; there are: {', '.join(KINDS)}", style="red")
-        raise typer.Exit(INVALID)
+        known = ", ".join(KINDS)
+        _refuse(at, f"'{kind}' is no kind of work; there are: {known}")
     if path.exists():
-        err.print(f"{path} exists already; name another file", style="red")
-        raise typer.Exit(INVALID)
+        _refuse(at, f"{path} exists already; name another file")
     template = resources.files("loopwright_cli") / "templates" / f"{kind}.yaml"
     path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
-    out.print(f"Wrote {path}. Change it, then: loopwright run {path}")
+    if at.as_json:
+        at.emit({"written": str(path), "kind": kind})
+    else:
+        out.print(f"Wrote {path}. Change it, then: loopwright run {path}")
+
+
+def _refuse(at: Session, message: str) -> NoReturn:
+    if at.as_json:
+        at.emit({"error": message})
+    else:
+        err.print(message, style="red")
+    raise typer.Exit(INVALID)
 
 
 @app.command()
@@ -72,12 +85,22 @@ def run(
     model: ModelOption = None,
     tenant: TenantOption = "default",
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Record what models say to this file.")
+    ] = None,
+    cassette: Annotated[
+        Path | None, typer.Option(help="Play back what models said from this file.")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a goal to its end, with live progress; starts the local runtime if nothing is up."""
     at = session(data, as_json)
     goal = _read(at, path, model)
+    try:
+        insert(at.place, record, cassette)
+    except LoopwrightError as error:
+        fail(at, error)
     perform(at, _ready(at))
     perform(at, _run(at, goal, path.parent, tenant, detach))
 
