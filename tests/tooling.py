@@ -29,11 +29,12 @@ def call_of(
     *,
     index: int = 0,
     attempt: int = 1,
+    loop: str = LOOP_ID,
     **args: Any,
 ) -> Call:
     """A call of a tool in a workspace."""
     return Call(
-        loop=LOOP_ID,
+        loop=loop,
         iteration=1,
         index=index,
         attempt=attempt,
