@@ -42,9 +42,9 @@ _EFFECTS = (
 _REFUSALS = (
     Mutant(
         "goes a step down where the isolation is missing",
-        f"{EXECUTOR}/tools/toolbox.py",
-        "if LEVELS.index(level) < LEVELS.index(wanted):",
-        "if False:",
+        f"{EXECUTOR}/tools/commands.py",
+        "LEVELS.index(sandbox.level) >= LEVELS.index(wanted)",
+        "True",
         f"{TOOLS}::test_an_action_is_refused_where_the_isolation_that_it_needs_is_missing",
     ),
     Mutant(
