@@ -8,6 +8,7 @@ from loopwright.events import PlanRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
 from loopwright.service.gate import Gate
+from loopwright.service.limits import Limits
 from loopwright.service.llm.cassette import Player, Recorder
 from loopwright.service.llm.client import Llm
 from loopwright.service.logs import Redactor
@@ -44,7 +45,16 @@ def main() -> None:
         gate = Gate(parts.bus.nc)
         recall = nothing_known() if settings.cassette else StateRecall(parts.bus.nc)
         llm = Llm(settings, transport=transport(settings, parts.redactor))
-        return PlanStep(workspaces, llm, settings.llm_timeout_s, programs, recall, gate=gate)
+        limits = Limits(parts.bus.nc, settings.llm_limits)
+        return PlanStep(
+            workspaces,
+            llm,
+            settings.llm_timeout_s,
+            programs,
+            recall,
+            gate=gate,
+            limits=limits,
+        )
 
     run_role("planner", PlanRequested, settings, make_step)
 
