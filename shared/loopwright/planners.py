@@ -70,8 +70,6 @@ class OpenAI(Written):
 
     backend: Literal["openai"]
     model: ModelName = "gpt-4o-mini"
-    api: Literal["chat", "responses"] = added("chat")
-    """Chat Completions, or the Responses API where the endpoint offers it."""
     temperature: float | None = Field(default=None, ge=0, le=2)
     effort: Effort | None = added(None)
     """How much a reasoning model is to think; left out where its server does not know it."""

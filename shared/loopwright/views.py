@@ -9,6 +9,7 @@ from pydantic import Field
 from loopwright.approach import Approach
 from loopwright.budget import Amount
 from loopwright.events import Best, IterationSummary, LoopOutcome, Notice, Reason
+from loopwright.family import ChildState
 from loopwright.forecast import Forecast
 from loopwright.loop import Held, Loop
 from loopwright.plan import CheckResult
@@ -24,6 +25,18 @@ class Caps(Wire):
     cost_microusd: int | None = None
     actions: int | None = None
     time_s: float
+
+
+class ChildView(Wire):
+    """A loop that a loop has started, as that one knows it."""
+
+    loop: str
+    name: str
+    outcome: str | None = None
+    """None while it is open; its own view says more."""
+    iterations: int
+    """Used, or the most that it may use."""
+    score: float | None = None
 
 
 class LoopView(Wire):
@@ -71,6 +84,9 @@ class LoopView(Wire):
     n: int
     seq: int
     """Stream sequence of the newest event that is seen here."""
+    parent: str | None = None
+    """The loop that started it, if another did."""
+    children: tuple[ChildView, ...] = ()
     head: str = ""
     """SHA-256 of the newest event's body, so that a log that is cut or rewritten shows."""
 
@@ -117,5 +133,18 @@ def view(loop: Loop) -> LoopView:
         duration_s=((loop.ended_at or loop.updated_at) - loop.admitted_at).total_seconds(),
         n=loop.n,
         seq=loop.tip,
+        parent=loop.parent.loop if loop.parent else None,
+        children=tuple(map(_child, loop.children)),
         head=loop.head,
+    )
+
+
+def _child(child: ChildState) -> ChildView:
+    end = child.end
+    return ChildView(
+        loop=child.id,
+        name=child.name,
+        outcome=end.outcome if end else None,
+        iterations=end.iterations if end else child.slice.iterations,
+        score=end.score if end else None,
     )

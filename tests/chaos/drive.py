@@ -38,7 +38,7 @@ LIE_EVERY = 10
 #: Nudges at once, to make coordinators meet in one loop.
 BURST = 5
 #: How long loops may take to end once the faults are over, before they are given up, in seconds.
-HEAL_S = 90.0
+HEAL_S = 150.0
 LOOK_S = 0.3
 
 AWAY = (BusUnavailableError, nats.errors.Error, nats.js.errors.Error, TimeoutError, ConnectionError)
@@ -105,8 +105,12 @@ class Run:
 
     async def _faults(self) -> None:
         options = self.options
-        await self.faults.run(schedule(options.seed, options.kills, self._span))
-        self.quiet.set()
+        mischief = asyncio.create_task(self.fleet.mischief.run(self.quiet))
+        try:
+            await self.faults.run(schedule(options.seed, options.kills, self._span))
+        finally:
+            self.quiet.set()
+            await mischief
 
     def _ids(self) -> list[str]:
         return [loop_id(self.options.seed, number) for number in range(self.options.loops)]

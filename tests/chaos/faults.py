@@ -19,8 +19,8 @@ from loopwright.subjects import ROLES
 
 #: Everything that can be killed.
 KILLED = (*ROLES, "coordinator", "state", "nats", "valkey")
-#: What can be frozen.
-FROZEN = (*ROLES, "coordinator")
+#: What can be frozen: the same.
+FROZEN = KILLED
 #: Kills for each freeze.
 KILLS_A_FREEZE = 5
 #: No loop has ended for this long: the next fault comes anyway, in seconds.
@@ -50,8 +50,11 @@ def schedule(seed: int, kills: int, span: int) -> list[Fault]:
     while len(kinds) < kills:
         kinds += dice.sample(KILLED, len(KILLED))
     plan: list[tuple[Literal["kill", "freeze"], str]] = [("kill", kind) for kind in kinds[:kills]]
-    for _ in range(max(2, kills // KILLS_A_FREEZE)):
-        plan.insert(dice.randrange(len(plan)), ("freeze", dice.choice(FROZEN)))
+    frozen: list[str] = ["nats", "valkey"]
+    while len(frozen) < kills // KILLS_A_FREEZE:
+        frozen += dice.sample(FROZEN, len(FROZEN))
+    for kind in frozen[: max(2, kills // KILLS_A_FREEZE)]:
+        plan.insert(dice.randrange(len(plan)), ("freeze", kind))
     return [
         Fault(
             what,
@@ -72,7 +75,7 @@ class Faults:
     fleet: Fleet
     ended: Callable[[], int]
     kills: Counter[str] = field(default_factory=Counter)
-    freezes: int = 0
+    freezes: Counter[str] = field(default_factory=Counter)
 
     async def run(self, plan: list[Fault]) -> None:
         """All of them; when it returns, nothing is frozen and all that was killed is started."""
@@ -81,9 +84,9 @@ class Faults:
                 await self._due(fault)
                 await asyncio.sleep(fault.delay_s)
                 if fault.what == "freeze":
-                    member = self.fleet.of(fault.kind)[fault.number]
-                    freezes.create_task(member.freeze(fault.freeze_s))
-                    self.freezes += 1
+                    frozen = self.fleet.freeze(fault.kind, fault.number, fault.freeze_s)
+                    freezes.create_task(frozen)
+                    self.freezes[fault.kind] += 1
                 else:
                     await self._kill(fault)
                     self.kills[fault.kind] += 1

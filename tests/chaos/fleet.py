@@ -16,6 +16,7 @@ from time import monotonic
 
 from loopwright.subjects import ROLES
 from loopwright_cli.runtime.children import Child, Spec
+from proxy import Mischief, proxy
 from servers import Server, free_port, nats_server, valkey_server
 
 TESTS = Path(__file__).parents[1]
@@ -26,7 +27,9 @@ SLOTS = 4
 #: A worker or coordinator that is silent this long is taken for lost, in seconds.
 ACK_WAIT_S = 2.0
 #: Everything must be up within this, in seconds.
-UP_S = 60.0
+UP_S = 120.0
+#: Between two faults of a connection to the bus, on average, in seconds.
+CONNECTION_FAULT_S = 1.0
 _CONFLICTS = re.compile(rb"^loopwright_append_conflicts_total ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -134,8 +137,12 @@ class Fleet:
     nats: Server
     valkey: Server
     members: list[Member]
+    mischief: Mischief
+    """What cuts, delays and silences the services' connections to the bus."""
     steady: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while the bus is restarted, and by whoever needs it to stay."""
+    """Held while the bus is restarted or frozen, and by whoever needs it to stay."""
+    stored: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """The same for the store."""
 
     def of(self, kind: str) -> list[Member]:
         """The replicas of a service."""
@@ -153,7 +160,18 @@ class Fleet:
 
     async def kill_valkey(self) -> None:
         """`kill -9` the store; it is started again at once."""
-        await asyncio.to_thread(_restart, self.valkey)
+        async with self.stored:
+            await asyncio.to_thread(_restart, self.valkey)
+
+    async def freeze(self, kind: str, number: int, seconds: float) -> None:
+        """Stop a server, or a replica of a service, for a while."""
+        match kind:
+            case "nats":
+                await _freeze(self.nats, self.steady, seconds)
+            case "valkey":
+                await _freeze(self.valkey, self.stored, seconds)
+            case _:
+                await self.of(kind)[number].freeze(seconds)
 
     async def until_ready(self) -> None:
         """Wait until every probe says so."""
@@ -178,6 +196,15 @@ def _restart(server: Server) -> None:
     server.start()
 
 
+async def _freeze(server: Server, steady: asyncio.Lock, seconds: float) -> None:
+    async with steady:
+        server.freeze()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            server.thaw()
+
+
 @contextmanager
 def servers(folder: Path) -> Iterator[tuple[Server, Server]]:
     """A bus and a store in a folder."""
@@ -191,22 +218,23 @@ def servers(folder: Path) -> Iterator[tuple[Server, Server]]:
 async def fleet(folder: Path, seed: int) -> AsyncIterator[Fleet]:
     """Everything up; everything down in the end."""
     with servers(folder) as (bus, store):
-        env = _environment(folder, seed, bus, store)
-        logs = folder / "logs"
-        logs.mkdir()
-        members = [
-            Member(kind, number, argv, {**env, "LOOPWRIGHT_REPLICA": f"{kind}-{number}"}, logs)
-            for kind, argv in _programs().items()
-            for number in range(REPLICAS)
-        ]
-        keepers = [asyncio.create_task(member.keep()) for member in members]
-        try:
-            whole = Fleet(bus, store, members)
-            await whole.until_ready()
-            yield whole
-        finally:
-            await asyncio.gather(*(member.stop() for member in members))
-            await asyncio.gather(*keepers)
+        async with proxy(bus.port) as between:
+            env = _environment(folder, seed, between.url, store)
+            logs = folder / "logs"
+            logs.mkdir()
+            members = [
+                Member(kind, number, argv, {**env, "LOOPWRIGHT_REPLICA": f"{kind}-{number}"}, logs)
+                for kind, argv in _programs().items()
+                for number in range(REPLICAS)
+            ]
+            keepers = [asyncio.create_task(member.keep()) for member in members]
+            try:
+                whole = Fleet(bus, store, members, Mischief(between, seed, CONNECTION_FAULT_S))
+                await whole.until_ready()
+                yield whole
+            finally:
+                await asyncio.gather(*(member.stop() for member in members))
+                await asyncio.gather(*keepers)
 
 
 def _programs() -> dict[str, tuple[str, ...]]:
@@ -218,12 +246,12 @@ def _programs() -> dict[str, tuple[str, ...]]:
     }
 
 
-def _environment(folder: Path, seed: int, bus: Server, store: Server) -> dict[str, str]:
+def _environment(folder: Path, seed: int, bus_url: str, store: Server) -> dict[str, str]:
     """Nothing of the caller's own settings leaks in."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LOOPWRIGHT_", "OTEL_"))}
     return kept | {
         "PYTHONPATH": str(TESTS),
-        "LOOPWRIGHT_NATS_URL": bus.url,
+        "LOOPWRIGHT_NATS_URL": bus_url,
         "LOOPWRIGHT_REDIS_URL": store.url,
         "LOOPWRIGHT_LOG_LEVEL": "WARNING",
         "LOOPWRIGHT_ACK_WAIT_S": str(ACK_WAIT_S),

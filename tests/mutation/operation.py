@@ -1,7 +1,54 @@
-"""Guards of operation: permissions, credentials, images."""
+"""Guards of operation: who may do what on the bus."""
 
 from __future__ import annotations
 
 from mutation.mutant import Mutant
 
-ROWS: tuple[Mutant, ...] = ()
+PRIVILEGE = "tests/integration/test_least_privilege.py"
+
+ROWS: tuple[Mutant, ...] = (
+    Mutant(
+        "lets a role report for another",
+        "shared/loopwright/service/permissions.py",
+        'subjects.result(role, "*"),',
+        '"result.>",',
+        f"{PRIVILEGE}::test_an_identity_may_publish_what_is_agreed_and_nothing_else[executor]",
+    ),
+    Mutant(
+        "lets a worker read the whole log, where the tokens are",
+        "shared/loopwright/service/permissions.py",
+        "        + _looks_up(subjects.CLAIMS)\n        + _keeps_objects()\n        + Access(hears",
+        "        + _reads(subjects.LOOPS)\n        + _looks_up(subjects.CLAIMS)\n"
+        "        + _keeps_objects()\n        + Access(hears",
+        f"{PRIVILEGE}::test_an_identity_may_publish_what_is_agreed_and_nothing_else[verifier]",
+    ),
+    Mutant(
+        "puts everyone into one account, so that answers go anywhere",
+        "shared/loopwright/service/accounts.py",
+        "return CORE if identity in (COORDINATOR, ADMIN) else identity",
+        "return CORE",
+        f"{PRIVILEGE}::test_an_answer_cannot_be_sent_where_its_asker_may_not_write",
+    ),
+    Mutant(
+        "lets a tenant submit for any",
+        "shared/loopwright/service/permissions.py",
+        "return _user(identity.removeprefix(TENANT))",
+        'return _user("*")',
+        f"{PRIVILEGE}::test_an_identity_may_publish_what_is_agreed_and_nothing_else[tenant-acme]",
+    ),
+    Mutant(
+        "leaves the keys before a rotation valid for ever",
+        "cli/loopwright_cli/credentials.py",
+        "                self._old_seed_file(name).unlink()\n",
+        "",
+        "tests/unit/test_credentials.py::test_an_old_key_is_valid_until_the_rotation_is_finished",
+    ),
+    Mutant(
+        "lets the state service do anything in the store",
+        "cli/loopwright_cli/credentials.py",
+        '"-@dangerous -@blocking"',
+        '"+@all"',
+        "tests/integration/test_store_access.py"
+        "::test_the_state_service_may_read_and_write_its_keys_and_nothing_else",
+    ),
+)

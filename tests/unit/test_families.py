@@ -94,6 +94,18 @@ def test_a_race_is_won_by_the_first_that_is_verified_and_the_rest_are_cancelled(
     assert one.audits() == []
 
 
+def test_a_race_takes_over_no_work_that_was_not_verified() -> None:
+    one = family()
+    one.begin()
+    for table in one.tables:
+        table.work("a")
+        one.cancel(table)
+        decision = one.tell(table)
+    assert isinstance(decision, Append)
+    assert isinstance(decision.data, ExecutionRequested)
+    assert not any(item.taken for item in decision.data.joined)
+
+
 def test_the_parents_own_gate_decides_whatever_its_children_say() -> None:
     one = family()
     one.begin()

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -28,7 +29,7 @@ from loopwright_planner.prompt import Situation
 from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.step import PlanStep
 from loopwright_planner.view import View
-from planning import File, MemoryWorkspaces, grant_for, openai_goal, plan_request
+from planning import PRICE, File, MemoryWorkspaces, grant_for, openai_goal, plan_request
 
 KEY = "sk-canary-2f6b1c"
 
@@ -250,9 +251,9 @@ async def test_a_prompt_that_the_goal_itself_forbids_says_which_limit_to_raise()
 async def test_the_output_cap_shrinks_to_what_the_grant_still_covers() -> None:
     server = Server([completion()])
     goal = openai_goal(max_output=4000)
-    await plan_with(server, goal=goal, grant=grant_for(goal, tokens=7000))
+    await plan_with(server, goal=goal, grant=grant_for(goal, tokens=9000))
     assert 256 <= server.requests[0]["max_tokens"] < 4000
-    assert sum(server.worst_cases()) <= 7000
+    assert sum(server.worst_cases()) <= 9000
 
 
 async def test_a_refused_format_leads_down_the_ladder_and_is_remembered() -> None:
@@ -451,3 +452,72 @@ def test_whatever_the_server_does_no_call_goes_beyond_the_grant(
     assert len(server.requests) <= 5
     for worst in server.worst_cases():
         assert worst <= tokens
+
+
+async def test_how_a_plan_was_asked_for_is_recorded_in_it() -> None:
+    server = Server([completion(text="no plan"), completion()])
+    performed = await plan_with(server)
+    assert isinstance(performed.body, PlanProposed)
+    made = performed.body.plan.made
+    assert made is not None
+    assert (made.model, made.format, made.calls) == ("test-model", "json_schema", 2)
+    assert made.prompts.keys() == {"plan_v2"}
+    assert {use.name for use in made.sections} == {"map"}
+    assert made.digest.startswith("sha256:")
+
+
+async def test_facts_claims_questions_and_expectations_are_taken_from_an_answer() -> None:
+    said = {
+        "summary": "s",
+        "actions": [{**write_file("a", "1"), "expect": "a is there"}],
+        "remember": ["the file is a"],
+        "claims_met": True,
+        "question": "Is that right?",
+        "rule": "by-hand",
+        "recalled": ["m1"],
+        "made": {"model": "other", "format": "text", "calls": 1, "limit": 1},
+    }
+    performed = await plan_with(Server([completion(text=json.dumps(said))]))
+    assert isinstance(performed.body, PlanProposed)
+    plan = performed.body.plan
+    assert plan.actions[0].expect == "a is there"
+    assert (plan.remember, plan.claims_met, plan.question) == (
+        ("the file is a",),
+        True,
+        "Is that right?",
+    )
+    assert (plan.rule, plan.recalled) == (None, ()), "these are not the model's to say"
+    assert plan.made is not None
+    assert plan.made.model == "test-model"
+
+
+async def test_settings_that_a_server_refuses_are_left_out_from_then_on() -> None:
+    planner = {"backend": "openai", "model": "m", "temperature": 0.2, "effort": "low", "seed": 7}
+    known = Capabilities()
+    refusals = [
+        status(400, error_body("Unsupported parameter: 'temperature'")),
+        status(400, error_body("Unknown field reasoning_effort")),
+    ]
+    server = Server([*refusals, completion(), completion()])
+    for _ in range(2):
+        performed = await plan_with(server, goal=openai_goal(planner=planner), capabilities=known)
+        assert isinstance(performed.body, PlanProposed)
+    first, *_, last = server.requests
+    assert (first["temperature"], first["reasoning_effort"], first["seed"]) == (0.2, "low", 7)
+    assert last["seed"] == 7
+    assert "temperature" not in last
+    assert "reasoning_effort" not in last
+    assert len(server.requests) == 4
+
+
+async def test_cached_and_reasoning_tokens_are_counted_and_the_cached_cost_less() -> None:
+    usage = {
+        "prompt_tokens": 40,
+        "completion_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 30},
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    }
+    price = PRICE.model_copy(update={"cached_usd_per_million": Decimal("0.1")})
+    performed = await plan_with(Server([completion(usage=usage)]), price=price)
+    assert (performed.usage.cached_tokens, performed.usage.reasoning_tokens) == (30, 4)
+    assert performed.usage.cost_microusd == 10 + 3 + 20

@@ -242,7 +242,7 @@ def test_a_long_text_loses_its_middle() -> None:
 def test_the_prompts_are_versioned_files_of_the_package() -> None:
     folder = Path(__file__).parents[2] / "services/planner/loopwright_planner/prompts"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "plan_v1.md",
+        "plan_v2.md",
         "repair_v1.md",
         "schema_v1.md",
     ]

@@ -20,8 +20,11 @@ def layout(program: str) -> Layout:
     async def is_up() -> bool:
         return program == FINE
 
+    async def nothing() -> None:
+        """There are no streams to make."""
+
     spec = Spec("bus", (sys.executable, "-c", program), {}, is_up)
-    return Layout((spec,), (), "nats://x", "u", "p", "redis://x", {})
+    return Layout((spec,), (), "nats://x", "u", "p", "redis://x", {}, nothing)
 
 
 def supervisor(root: Path, programs: list[str]) -> Supervisor:

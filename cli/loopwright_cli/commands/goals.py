@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -41,17 +41,29 @@ KINDS = ("data", "code", "command")
 def init(
     path: Annotated[Path, typer.Argument(metavar="[GOAL.yaml]")] = Path("goal.yaml"),
     kind: Annotated[str, typer.Option(help=f"Kind of work: {', '.join(KINDS)}.")] = "command",
+    as_json: JsonOption = False,
 ) -> None:
     """Write a commented goal file to begin with."""
+    at = session(None, as_json)
     if kind not in KINDS:
-        err.print(f"'{kind}' is no kind of work; there are: {', '.join(KINDS)}", style="red")
-        raise typer.Exit(INVALID)
+        known = ", ".join(KINDS)
+        _refuse(at, f"'{kind}' is no kind of work; there are: {known}")
     if path.exists():
-        err.print(f"{path} exists already; name another file", style="red")
-        raise typer.Exit(INVALID)
+        _refuse(at, f"{path} exists already; name another file")
     template = resources.files("loopwright_cli") / "templates" / f"{kind}.yaml"
     path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
-    out.print(f"Wrote {path}. Change it, then: loopwright run {path}")
+    if at.as_json:
+        at.emit({"written": str(path), "kind": kind})
+    else:
+        out.print(f"Wrote {path}. Change it, then: loopwright run {path}")
+
+
+def _refuse(at: Session, message: str) -> NoReturn:
+    if at.as_json:
+        at.emit({"error": message})
+    else:
+        err.print(message, style="red")
+    raise typer.Exit(INVALID)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from loopwright.audit import Head
 from loopwright.client import Client, Recorded, RefusedError
 from loopwright.errors import BusUnavailableError
 from loopwright.loop import Loop
-from loopwright.views import view
+from loopwright.views import LoopView, view
 from loopwright_cli.follow import finish, follow
 from loopwright_cli.render import (
     checks_table,
@@ -38,6 +38,7 @@ from loopwright_cli.session import (
     perform,
     session,
 )
+from loopwright_cli.trees import family, forest
 
 app = typer.Typer()
 
@@ -47,6 +48,9 @@ def ls(
     state: Annotated[str | None, typer.Option(help="Only loops in this state.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's loops.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Loops below the loop that started them.")
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +62,9 @@ def ls(
             views = await client.loops(tenant=tenant, state=state, limit=limit)
         if as_json:
             at.emit([item.model_dump(mode="json", exclude_none=True) for item in views])
+        elif views and tree:
+            for item in forest(views):
+                out.print(item)
         elif views:
             out.print(loops_table(views))
         else:
@@ -74,12 +81,26 @@ def show(loop: LoopArgument, data: DataOption = None, as_json: JsonOption = Fals
     async def work() -> None:
         async with at.client() as client:
             state = await client.fold(loop)
+            below = [] if as_json else await _below(client, view(state))
         if as_json:
             at.emit(view(state).model_dump(mode="json", exclude_none=True))
-        else:
-            say_loop(state)
+            return
+        say_loop(state)
+        if (tree := family(view(state), below)) is not None:
+            out.print()
+            out.print(tree)
 
     perform(at, work())
+
+
+async def _below(client: Client, seen: LoopView) -> list[LoopView]:
+    """The loops below a loop, on every level, those that have begun."""
+    found: list[LoopView] = []
+    for child in seen.children:
+        if await client.tip(child.loop):
+            one = view(await client.fold(child.loop))
+            found += [one, *await _below(client, one)]
+    return found
 
 
 def say_loop(state: Loop) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from loopwright.connection import DEFAULT_NAME
 from loopwright_cli.runtime import ports, servers
 from loopwright_cli.runtime.children import Spec
+from loopwright_cli.runtime.keys import STORE_USER, fresh_keys
 from loopwright_cli.runtime.places import Place
 from loopwright_cli.runtime.ports import HOST
 
@@ -37,6 +39,8 @@ class Layout:
     nats_password: str
     redis_url: str
     probes: dict[str, str]
+    provision: Callable[[], Awaitable[None]]
+    """Makes the streams, once the servers are up."""
 
 
 def plan(place: Place, executors: int) -> Layout:
@@ -45,19 +49,17 @@ def plan(place: Place, executors: int) -> Layout:
     names = _replicas(executors)
     wanted = [USUAL_NATS, USUAL_MONITOR, USUAL_VALKEY, *(0 for _ in names)]
     nats_port, monitor, valkey_port, *probe_ports = ports.choose(wanted)
-    user, password, store_password = "loopwright", secrets.token_hex(16), secrets.token_hex(16)
-    name = f"loopwright-{secrets.token_hex(4)}"
+    keys, name = fresh_keys(place), f"loopwright-{secrets.token_hex(4)}"
     nats_conf = servers.write_nats_config(
-        place.root / "nats", nats_port, monitor, name, user, password
+        place.root / "nats", nats_port, monitor, name, keys.accounts
     )
-    valkey_conf = servers.write_valkey_config(place.root / "valkey", valkey_port, store_password)
+    valkey_conf = servers.write_valkey_config(place.root / "valkey", valkey_port, keys.store_users)
     nats_url = f"nats://{HOST}:{nats_port}"
-    redis_url = f"redis://:{store_password}@{HOST}:{valkey_port}/0"
+    redis_url = f"redis://{STORE_USER}:{keys.store_password}@{HOST}:{valkey_port}/0"
     probes = {name: f"http://{HOST}:{port}" for name, port in zip(names, probe_ports, strict=True)}
     base = _passed() | {
         "LOOPWRIGHT_NATS_URL": nats_url,
-        "LOOPWRIGHT_NATS_USER": user,
-        "LOOPWRIGHT_NATS_PASSWORD": password,
+        "LOOPWRIGHT_DECLARE_STREAMS": "false",
         "LOOPWRIGHT_CACHE_DIR": str(place.cache),
         "LOOPWRIGHT_HTTP_HOST": HOST,
     }
@@ -67,18 +69,19 @@ def plan(place: Place, executors: int) -> Layout:
             _server(
                 "valkey",
                 (str(valkey_program), str(valkey_conf)),
-                _valkey_up(valkey_port, store_password),
+                _valkey_up(valkey_port, keys.store_password),
             ),
         ),
         services=tuple(
-            _service(place, name, port, base, redis_url)
+            _service(place, name, port, base | keys.environment(name), redis_url)
             for name, port in zip(names, probe_ports, strict=True)
         ),
         nats_url=nats_url,
-        nats_user=user,
-        nats_password=password,
+        nats_user=DEFAULT_NAME,
+        nats_password=keys.password,
         redis_url=redis_url,
         probes=probes,
+        provision=keys.provisioning(nats_url),
     )
 
 
@@ -160,7 +163,7 @@ def _valkey_up(port: int, password: str) -> Callable[[], Awaitable[bool]]:
     async def up() -> bool:
         try:
             reader, writer = await asyncio.open_connection(HOST, port)
-            writer.write(f"AUTH {password}\r\n".encode())
+            writer.write(f"AUTH {STORE_USER} {password}\r\n".encode())
             said = await asyncio.wait_for(reader.readline(), 1.0)
         except (OSError, TimeoutError):
             return False

@@ -56,6 +56,11 @@ class Place:
         """Workspaces; may be deleted while nothing runs."""
         return self.root / "cache"
 
+    @property
+    def keys(self) -> Path:
+        """Seeds of the running services; made anew at each start."""
+        return self.root / "keys"
+
     def make(self) -> None:
         """Make the folders; nobody else may look into them."""
         self.root.mkdir(parents=True, exist_ok=True)

@@ -53,10 +53,8 @@ def git_program() -> str:
     return found
 
 
-def write_nats_config(
-    folder: Path, port: int, monitor: int, name: str, user: str, password: str
-) -> Path:
-    """A server on loopback that fsyncs before it acknowledges, for one user."""
+def write_nats_config(folder: Path, port: int, monitor: int, name: str, accounts: str) -> Path:
+    """A server on loopback that fsyncs before it acknowledges, for whom the accounts name."""
     free = shutil.disk_usage(folder).free
     text = f"""\
 listen: "{HOST}:{port}"
@@ -68,23 +66,21 @@ jetstream {{
   sync_interval: always
   max_file_store: {int(free * DISK_SHARE)}
 }}
-authorization {{ users = [ {{ user: "{user}", password: "{password}" }} ] }}
-"""
+{accounts}"""
     return _write(folder / "nats.conf", text)
 
 
-def write_valkey_config(folder: Path, port: int, password: str) -> Path:
-    """A server on loopback that keeps an append-only file, for whoever has the password."""
+def write_valkey_config(folder: Path, port: int, users: str) -> Path:
+    """A server on loopback that keeps an append-only file, for the users that are named."""
     text = f"""\
 bind {HOST}
 port {port}
-requirepass {password}
 dir "{folder}"
 appendonly yes
 appendfsync everysec
 save ""
 maxmemory-policy noeviction
-"""
+{users}"""
     return _write(folder / "valkey.conf", text)
 
 

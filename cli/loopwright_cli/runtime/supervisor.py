@@ -103,8 +103,9 @@ class Supervisor:
             runtime = self._runtime(layout)
             save(self.place, runtime)
             try:
-                for group in (layout.servers, layout.services):
-                    await self._start(group)
+                await self._start(layout.servers)
+                await asyncio.wait_for(layout.provision(), UP_S)
+                await self._start(layout.services)
             except PortTakenError:
                 if not tries_left:
                     raise

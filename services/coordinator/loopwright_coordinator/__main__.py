@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from loopwright import subjects
-from loopwright.objects import NatsObjects
 from loopwright.service.app import Work, process, serve
 from loopwright.service.bus import Bus
 from loopwright.service.gate import Gate
 from loopwright.service.metrics import BreakerMetrics, CoordinatorMetrics, WatchdogMetrics
+from loopwright.service.role import declared
 from loopwright.service.settings import load
-from loopwright.service.streams import declare_when_up
+from loopwright.service.streams import COORDINATOR, declare_when_up
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls
@@ -33,8 +33,9 @@ def main() -> None:
     works: list[Work] = []
 
     async def prepare(bus: Bus) -> None:
-        await declare_when_up(bus.js, settings, settings.stream_replicas)
-        objects = NatsObjects(await bus.js.object_store(subjects.OBJECTS))
+        if settings.declare_streams:
+            await declare_when_up(bus.js, settings, settings.stream_replicas)
+        objects = await declared(bus, COORDINATOR, subjects.GOALS)
         log = Log(bus, objects, f"/coordinator/{settings.replica}")
         quotas = Quotas(log)
         admission = Admission(log, parts.tracing, settings.max_usd, settings.prices, quotas)

@@ -16,7 +16,7 @@ from loopwright.planners import Ladder, Model, OpenAI
 from loopwright.playbook import applicable
 
 #: What another attempt on the same rung cannot mend.
-AT_ONCE: frozenset[ErrorKind] = frozenset({"auth", "billing", "model_not_found"})
+AT_ONCE: frozenset[ErrorKind] = frozenset({"auth", "billing", "model_not_found", "dependency_down"})
 #: What concerns the account, so that another model behind it would not answer either.
 ACCOUNT: frozenset[ErrorKind] = frozenset({"auth", "billing"})
 #: What leads down at all. A context that is too large is made smaller instead, and what is wrong

@@ -15,6 +15,9 @@ class CoordinatorSettings(ServiceSettings):
 
     max_usd: Decimal | None = Field(default=None, ge=0)
     """No goal may have a larger dollar budget."""
+    declare_streams: bool = True
+    """Make the streams at the start; where credentials forbid it, `loopwright.service.provision`
+    has made them, and they are waited for."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """Prices of models that genai-prices does not know, as JSON: `{"my-model":
     {"input_usd_per_million": 1, "output_usd_per_million": 2}}`."""

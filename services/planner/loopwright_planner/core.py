@@ -18,6 +18,8 @@ from loopwright.workspace.paths import check_path, matches
 
 #: Tools that change the file that their `path` names.
 _WRITING = frozenset({"file.write", "file.edit", "file.delete"})
+#: The fields of a plan that its author fills; the others say how it was made.
+SAID = ("summary", "actions", "remember", "claims_met", "question")
 #: More faults than this teach a model nothing.
 MAX_FAULTS = 10
 
@@ -69,8 +71,9 @@ def read_plan(text: str, tools: tuple[str, ...], protected: tuple[str, ...]) -> 
     if not isinstance(data, dict):
         return Refused("invalid_output", "the answer must be one JSON object")
     try:
-        # Strict mode has every field of every action present; what is null was left out.
-        plan = Plan.model_validate({**data, "rule": None, "recalled": ()})
+        # Strict mode has every field of every action present; what is null was left out. Only
+        # these fields are the model's to say.
+        plan = Plan.model_validate({key: data[key] for key in SAID if data.get(key) is not None})
     except ValidationError as error:
         return Refused("invalid_output", f"the answer is no plan: {_faults(error)}")
     return refusal(plan, tools, protected) or plan

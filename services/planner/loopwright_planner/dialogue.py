@@ -17,7 +17,7 @@ from loopwright.budget import Usage
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import PlanRequested
 from loopwright.goal import OpenAI
-from loopwright.plan import Plan
+from loopwright.plan import Making, Plan
 from loopwright.service.llm.capabilities import Capabilities, Features
 from loopwright.service.llm.client import Answer, Call, CallFailedError
 from loopwright.service.llm.failures import of_finish
@@ -34,7 +34,7 @@ from loopwright.service.llm.spend import (
 from loopwright.service.step import Request
 from loopwright_planner import texts
 from loopwright_planner.core import Refused, read_plan
-from loopwright_planner.prompt import Prompt, PromptTooLongError, Situation, write_prompt
+from loopwright_planner.prompt import RULES, Prompt, PromptTooLongError, Situation, write_prompt
 from loopwright_planner.schema import plan_schema, response_format
 
 log = structlog.get_logger()
@@ -68,6 +68,9 @@ class Dialogue:
     now: Callable[[], datetime]
     bound: TokenBound = one_per_byte
     purse: Purse = field(init=False)
+    calls: int = 0
+    prompt: Prompt | None = None
+    """The newest that was sent."""
 
     def __post_init__(self) -> None:
         self.purse = Purse(self.request.grant.reserved, self.request.data.price)
@@ -102,7 +105,22 @@ class Dialogue:
             raise _step_error(said)
         goal = self.request.goal
         plan = read_plan(text, self.request.grant.tools, goal.verify.protected)
-        return plan if isinstance(plan, Plan) else Repair(text, plan)
+        if not isinstance(plan, Plan):
+            return Repair(text, plan)
+        return plan.model_copy(update={"made": self._making()})
+
+    def _making(self) -> Making:
+        """How the model was asked, for the log."""
+        assert self.prompt is not None
+        return Making(
+            model=self.spec.model,
+            format=self.capabilities.of(self.spec.model).format,
+            calls=self.calls,
+            limit=self.spec.max_input_tokens,
+            sections=self.prompt.sections,
+            prompts={RULES: texts.digest(RULES)},
+            digest=self.prompt.digest,
+        )
 
     async def _ask(self, repair: Repair | None) -> Answer:
         """One answer, stepping down the ladder of features where the server refuses one."""
@@ -115,6 +133,7 @@ class Dialogue:
                 if refused is None:
                     raise
                 raise _step_error(refused) from None
+            self.calls += 1
             try:
                 answer = await self.llm.ask(call, self.request.stop)
             except CallFailedError as error:
@@ -139,6 +158,7 @@ class Dialogue:
         turns = self._repair_turns(repair)
         extra = beside + sum(self.bound(content) + MESSAGE_TOKENS for _, content in turns)
         prompt = self._write(extra, "" if beside else text)
+        self.prompt = prompt
         tokens = prompt.tokens(self.bound) + extra
         output = self.purse.output_room(tokens, self.spec.max_output_tokens)
         if output < self._least_output:
@@ -149,7 +169,9 @@ class Dialogue:
             max_output_tokens=output,
             cap=features.cap,
             timeout_s=self._time_left(),
-            temperature=self.spec.temperature,
+            temperature=features.kept("temperature", self.spec.temperature),
+            effort=features.kept("reasoning_effort", self.spec.effort),
+            seed=features.kept("seed", self.spec.seed),
             response_format=_format(features, schema),
         )
         return call, Worst(tokens, output)

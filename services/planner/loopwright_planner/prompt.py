@@ -2,32 +2,42 @@
 
 The rules, the objective and the limits are always there, the checks in up to half of the room
 beside them, what people hint and that the loop is stuck in up to a quarter. These are words of the
-goal, of people and of the coordinator. All else is data in fences; each kind has at most a
-share of what is left, in this order of importance: the evidence of failing checks, the outcome of
-the last actions, the plan, the history, the list of files; the texts of files take the rest.
+goal, of people and of the coordinator. All else is data in fences, in sections that `context` fits:
+the evidence of failing checks, failed approaches, the last iteration verbatim, facts, the history
+(its older part compacted), the list of files; the texts of files take the rest.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from loopwright.approach import Strategy
 from loopwright.errors import LoopwrightError
 from loopwright.events import Grant, IterationSummary, PlanRequested
-from loopwright.goal import Goal
+from loopwright.goal import Goal, digest_of
 from loopwright.memory import Recalled
-from loopwright.plan import Outcome, Plan, Verdict
-from loopwright.service.llm.fence import MARK_CHARS, Block, cut, mark_of
+from loopwright.plan import Outcome, Plan, SectionUse, Verdict
+from loopwright.service.llm.fence import Block, cut, mark_of
 from loopwright.service.llm.spend import MESSAGE_TOKENS, TokenBound
 from loopwright.tools import TOOLS
 from loopwright_planner import texts
+from loopwright_planner.context import NO_MARK, Section, fit
 from loopwright_planner.schema import signature
 from loopwright_planner.view import View
 
-#: Less of a block than this is not worth its fences, in tokens.
-MIN_BLOCK_TOKENS = 64
-_NO_MARK = "0" * MARK_CHARS
+#: The text of the rules.
+RULES = "plan_v2"
+#: Iterations that are told a line each, the newest; those before them share one.
+WHOLE = 12
+#: What the planner is told to do differently, besides that it is stuck.
+_STRATEGIES: dict[Strategy, str] = {
+    "inspect": "Nothing of the last plans was kept. Look first: read, or run what shows the cause "
+    'with "allow_failure": true. Change things in a later plan.',
+    "restore": "The last iteration broke checks that passed before. Mend those first.",
+    "rethink": "",
+}
 
 
 class PromptTooLongError(LoopwrightError):
@@ -56,6 +66,13 @@ class Prompt:
 
     system: str
     user: str
+    sections: tuple[SectionUse, ...] = ()
+    """What there was to show, and what of it is in the second message."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of both messages."""
+        return digest_of([self.system, self.user])
 
     def tokens(self, bound: TokenBound) -> int:
         """An upper bound of both, with what a chat template adds."""
@@ -73,20 +90,19 @@ def write_prompt(
     if schema:
         system += texts.fill("schema_v1", schema=schema)
     pinned = _pinned(situation)
-    least = Prompt(system, _user(pinned, [], _NO_MARK)).tokens(bound)
+    least = Prompt(system, _user(pinned, (), NO_MARK)).tokens(bound)
     if least > limit:
         raise PromptTooLongError(least, limit)
     checks = cut(_checks(situation.goal), (limit - least) // 2, bound)
     said = cut(_said(situation.data), (limit - least) // 4, bound)
-    blocks = list(_fit(situation, limit - least - bound(checks) - bound(said), bound))
-    return Prompt(system, _user(pinned + checks + said, blocks, mark_of(blocks)))
+    found = fit(_sections(situation), limit - least - bound(checks) - bound(said), bound)
+    user = _user(pinned + checks + said, found.blocks, mark_of(found.blocks))
+    return Prompt(system, user, found.uses)
 
 
 def _system(situation: Situation) -> str:
     tools = [signature(spec) for spec in TOOLS.values() if spec.group in situation.grant.tools]
-    return texts.fill(
-        "plan_v1", tools="\n".join(tools) or "none", limits="\n".join(_limits(situation))
-    )
+    return texts.fill(RULES, tools="\n".join(tools) or "none", limits="\n".join(_limits(situation)))
 
 
 def _limits(situation: Situation) -> Iterator[str]:
@@ -118,50 +134,75 @@ def _said(data: PlanRequested) -> str:
     if data.notice is not None:
         stuck = f"This loop is stuck: {data.notice.detail}."
         lines += ["", f"{stuck} Do not do the same again; try another approach."]
+    strategy = data.approach.strategy if data.approach else None
+    if strategy and _STRATEGIES[strategy]:
+        lines += ["", _STRATEGIES[strategy]]
     if data.hints:
         lines += ["", "What people said since the last plan", *(f"- {h}" for h in data.hints)]
     return "\n".join(["", *lines]) if lines else ""
 
 
-def _user(pinned: str, blocks: list[Block], mark: str) -> str:
+def _user(pinned: str, blocks: Sequence[Block], mark: str) -> str:
     fenced = "".join(block.fenced(mark) for block in blocks)
     named = f"\n\nThe mark of data blocks in this message is {mark}.\n"
     return f"{pinned}{named}{fenced}\nPropose the plan for this iteration as one JSON object.\n"
 
 
-def _fit(situation: Situation, room: int, bound: TokenBound) -> Iterator[Block]:
-    """The blocks that fit, each cut to its share of the room that those before it left."""
-    for block, share in _blocks(situation):
-        fences = bound(Block(block.heading, block.name, "").fenced(_NO_MARK))
-        allowed = int(room * share) - fences
-        if not block.text or allowed < min(MIN_BLOCK_TOKENS, bound(block.text)):
-            continue
-        kept = cut(block.text, allowed, bound)
-        room -= fences + bound(kept)
-        yield Block(block.heading, block.name, kept)
-
-
-def _blocks(situation: Situation) -> Iterator[tuple[Block, float]]:
+def _sections(situation: Situation) -> Iterator[Section]:
     """Everything worth showing, most important first, with its share of what is left."""
-    data = situation.data
-    if data.verdict is not None:
-        yield Block("Evidence of the checks that do not pass", "", _evidence(data.verdict)), 0.5
-    if data.outcome is not None:
-        yield Block("What the last actions did", "", _outcome(data.outcome)), 0.4
-    if data.plan is not None:
-        yield Block("The last plan", "", _plan(data.plan)), 0.3
-    history = "\n".join(_summary(item) for item in reversed(data.history))
-    yield Block("Iterations so far, newest first", "", history), 0.4
-    if (origin := situation.goal.origin) is not None and origin.history:
-        told = "\n".join(reversed(origin.history))
-        yield Block("What was done before this loop was forked, newest first", "", told), 0.3
-    if situation.memories:
-        told = "\n\n".join(_memory(item) for item in situation.memories)
-        yield Block("What earlier loops have learned, the most fitting first", "", told), 0.3
+    for name, share, blocks in _parts(situation):
+        found = tuple(block for block in blocks if block.text)
+        if found:
+            yield Section(name, share, found)
+
+
+def _parts(situation: Situation) -> Iterator[tuple[str, float, list[Block]]]:
+    data, origin = situation.data, situation.goal.origin
+    evidence = _evidence(data.verdict) if data.verdict else ""
+    yield "evidence", 0.5, [Block("Evidence of the checks that do not pass", "", evidence)]
+    tried = "\n".join(_failed(data.history))
+    yield "failed", 0.2, [Block("Approaches that failed: do not repeat them", "", tried)]
+    did = _outcome(data.outcome) if data.outcome else ""
+    last = _plan(data.plan) if data.plan else ""
+    yield (
+        "last",
+        0.4,
+        [Block("What the last actions did", "", did), Block("The last plan", "", last)],
+    )
+    told = "\n\n".join(_memory(item) for item in situation.memories)
+    heading = "What earlier loops have learned, the most fitting first"
+    yield "facts", 0.3, [Block(heading, "", told)]
+    history = "\n".join(_history(data.history))
+    yield "history", 0.4, [Block("Iterations so far, newest first", "", history)]
+    before = "\n".join(reversed(origin.history)) if origin else ""
+    heading = "What was done before this loop was forked, newest first"
+    yield "origin", 0.3, [Block(heading, "", before)]
     listing = "\n".join(f"{size:>9} {json.dumps(path)}" for path, size in situation.view.listing)
-    yield Block("Files of the workspace: bytes and path", "", listing or "there are none"), 0.3
-    for path, text in situation.view.files:
-        yield Block("File", path, text), 1.0
+    heading = "Files of the workspace: bytes and path"
+    yield "map", 0.3, [Block(heading, "", listing or "there are none")]
+    yield "files", 1.0, [Block("File", path, text) for path, text in situation.view.files]
+
+
+def _failed(history: Sequence[IterationSummary]) -> Iterator[str]:
+    """What was tried and kept nothing, or broke something; each once, newest first."""
+    seen: set[str] = set()
+    for item in reversed(history):
+        broke = f"broke {', '.join(item.turned_red)}" if item.turned_red else ""
+        why = broke if item.executed else item.note
+        if why and item.summary not in seen:
+            seen.add(item.summary)
+            yield f"{item.iteration}: {item.summary}: {why}"
+
+
+def _history(history: Sequence[IterationSummary]) -> Iterator[str]:
+    """The newest iterations a line each; those before them together in one."""
+    yield from (_summary(item) for item in reversed(history[-WHOLE:]))
+    older = history[:-WHOLE]
+    if older:
+        scores = [item.score for item in older if item.score is not None]
+        best = f"best score {max(scores):.2f}" if scores else "no score"
+        lost = sum(not item.executed for item in older)
+        yield f"{older[0].iteration}-{older[-1].iteration}: {best}; {lost} of them kept nothing"
 
 
 def _memory(item: Recalled) -> str:

@@ -22,6 +22,9 @@ def plan_schema(tools: tuple[str, ...]) -> Json:
         {
             "summary": {"type": "string"},
             "actions": {"type": "array", "items": actions},
+            "remember": {"type": "array", "items": {"type": "string"}},
+            "claims_met": {"type": "boolean"},
+            "question": {"type": "string"},
         }
     )
 
@@ -48,6 +51,7 @@ def _action(spec: ToolSpec) -> Json:
             "args": strict(spec.schema),
             "timeout": {"type": ["number", "null"]},
             "allow_failure": {"type": "boolean"},
+            "expect": {"type": "string"},
         }
     )
 

@@ -14,6 +14,7 @@ from loopwright.service.app import process, serve
 from loopwright.service.bus import Bus
 from loopwright.service.role import declared
 from loopwright.service.settings import load
+from loopwright.service.streams import NOTIFIER
 from loopwright_state.learning import Learner
 from loopwright_state.memories import Memories
 from loopwright_state.notices import Target
@@ -71,7 +72,7 @@ def main() -> None:
     learners: list[Learner] = []
 
     async def prepare(bus: Bus) -> None:
-        objects = await declared(bus, "planner")
+        objects = await declared(bus, NOTIFIER)
         projector = Projector(bus, objects, store, metrics)
         queries = Queries(projector)
         await queries.listen()

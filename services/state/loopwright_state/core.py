@@ -16,7 +16,7 @@ from loopwright.wire import Wire
 
 #: The form of what is written. Raise it with any change to keys, folds or views: projections in
 #: an older form are then built anew from the log, and an older replica leaves newer ones alone.
-LAYOUT = 2
+LAYOUT = 3
 
 #: All keys begin with this.
 PREFIX = "lw:"

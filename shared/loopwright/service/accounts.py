@@ -79,9 +79,17 @@ def accounts(logins: Iterable[Login], tenants: Sequence[str] = ()) -> dict[str, 
 def _provider(subject: str, guests: Mapping[str, Access]) -> str:
     """The account whose identity answers a request: the streams' unless somebody says so."""
     for name, allowed in guests.items():
-        if subject in allowed.answers:
+        if any(_covers(pattern, subject) for pattern in allowed.answers):
             return account(name)
     return CORE
+
+
+def _covers(pattern: str, subject: str) -> bool:
+    """Whether a subject, or every subject of a narrower pattern, is one of this pattern's."""
+    one, other = pattern.split("."), subject.split(".")
+    return len(one) == len(other) and all(
+        token in ("*", got) for token, got in zip(one, other, strict=True)
+    )
 
 
 def _imports(identity: str, guests: Mapping[str, Access]) -> list[Json]:
@@ -146,6 +154,8 @@ def _permissions(identity: str, tenants: Sequence[str]) -> dict[str, Json]:
     if account(identity) != CORE:
         sends = [str(subject).replace(_API, _CORE_API) for subject in sends]
     hears: list[Json] = [*allowed.hears, *allowed.answers, f"{inbox(identity)}.>"]
+    if identity not in SERVICES:
+        hears.append("_INBOX.>")  # where every tool wants its answers; their own account's only
     found: dict[str, Json] = {"publish": {"allow": sends}, "subscribe": {"allow": hears}}
     if allowed.answers:
         found["allow_responses"] = _RESPONSES

@@ -176,7 +176,6 @@ def _state() -> Access:
                 subjects.memories("*"),
                 subjects.forget("*"),
             ),
-            hears=("loop.>",),
         )
     )
 

@@ -84,15 +84,15 @@ async def _undecoded(message: NatsMessage) -> bytes:
     return message.body if isinstance(message.body, bytes) else b""
 
 
-async def declared(bus: Bus, role: Role) -> Objects:
-    """Wait until the coordinator has declared what this role binds to."""
+async def declared(bus: Bus, durable: str, stream: str = subjects.LOOPS) -> Objects:
+    """Wait until the consumer that this service binds to, and the object store, are declared."""
     waiting = False
     while True:
         try:
-            await bus.js.consumer_info(subjects.LOOPS, role)
+            await bus.js.consumer_info(stream, durable)
             return NatsObjects(await bus.js.object_store(subjects.OBJECTS))
         except (nats.js.errors.Error, nats.errors.Error) as error:
             if not waiting:
-                log.info("waiting for the coordinator to declare the streams", error=str(error))
+                log.info("waiting for the streams to be declared", error=str(error))
             waiting = True
             await asyncio.sleep(LOOK_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -78,10 +78,13 @@ class SandboxedSettings(ServiceSettings):
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
-def load(kind: type[SettingsT]) -> SettingsT:
-    """The settings, or SettingsError naming each variable that is wrong."""
+def load(kind: type[SettingsT], **given: Any) -> SettingsT:
+    """The settings, with what is given before what the environment says.
+
+    SettingsError names each variable that is wrong.
+    """
     try:
-        return kind()
+        return kind(**given)
     except ValidationError as error:
         wrong = "; ".join(
             f"LOOPWRIGHT_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}"

@@ -7,16 +7,19 @@ name of the output cap. Every refusal leads one rung down, so there are few of t
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from loopwright.service.llm.failures import Failure
 
+T = TypeVar("T")
 Format = Literal["json_schema", "json_object", "text"]
 CapField = Literal["max_tokens", "max_completion_tokens"]
 
 #: From the fullest to the plainest.
 _FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "text")
 _CAPS: tuple[CapField, ...] = ("max_tokens", "max_completion_tokens")
+#: Settings that an answer can do without, as the endpoint calls them.
+_OPTIONAL = ("reasoning_effort", "temperature", "seed")
 _REFUSALS = frozenset({400, 422, 500, 501})
 _ABOUT_FORMAT = (
     "response_format",
@@ -37,6 +40,12 @@ class Features:
     cap: CapField = "max_tokens"
     """The older name first: a server that does not want it says so, at no cost, while one that
     does not know the newer name might ignore it and answer without any cap."""
+    dropped: frozenset[str] = frozenset()
+    """Settings that the server refused, so that they are left out."""
+
+    def kept(self, setting: str, value: T) -> T | None:
+        """A setting's value, unless the server refused the setting."""
+        return None if setting in self.dropped else value
 
     def without(self, failure: Failure) -> Features | None:
         """The features without the one that a failure refuses; None if it refuses none."""
@@ -45,6 +54,9 @@ class Features:
             return None
         if self.cap == "max_tokens" and "max_completion_tokens" in said:
             return replace(self, cap="max_completion_tokens")
+        refused = next((s for s in _OPTIONAL if s in said and s not in self.dropped), None)
+        if refused is not None:
+            return replace(self, dropped=self.dropped | {refused})
         if self.format != "text" and any(word in said for word in _ABOUT_FORMAT):
             return replace(self, format=_FORMATS[_FORMATS.index(self.format) + 1])
         return None
@@ -66,4 +78,5 @@ class Capabilities:
         self._known[model] = Features(
             format=max(known.format, features.format, key=_FORMATS.index),
             cap=max(known.cap, features.cap, key=_CAPS.index),
+            dropped=known.dropped | features.dropped,
         )

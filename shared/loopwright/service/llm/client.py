@@ -42,6 +42,8 @@ class Call:
     cap: CapField
     timeout_s: float
     temperature: float | None = None
+    effort: str | None = None
+    seed: int | None = None
     response_format: Json = None
 
 
@@ -141,6 +143,10 @@ def _arguments(call: Call) -> Json:
     }
     if call.temperature is not None:
         arguments["temperature"] = call.temperature
+    if call.effort is not None:
+        arguments["reasoning_effort"] = call.effort
+    if call.seed is not None:
+        arguments["seed"] = call.seed
     if call.response_format is not None:
         arguments["response_format"] = call.response_format
     return arguments
@@ -190,7 +196,17 @@ def _usage(data: Json) -> Tokens | None:
     if not _is_count(prompt) or not _is_count(completion):
         return None
     hidden = total - prompt - completion if _is_count(total) else 0
-    return Tokens(prompt, completion + max(0, hidden))
+    output = completion + max(0, hidden)
+    cached = _detail(data, "prompt_tokens_details", "cached_tokens")
+    reasoning = _detail(data, "completion_tokens_details", "reasoning_tokens")
+    return Tokens(prompt, output, min(cached, prompt), min(max(reasoning, hidden), output))
+
+
+def _detail(data: Json, part: str, name: str) -> int:
+    """A count within a part of the usage; 0 where there is none."""
+    details = data.get(part)
+    value = details.get(name) if isinstance(details, dict) else None
+    return value if _is_count(value) else 0
 
 
 def _is_count(value: Json) -> TypeGuard[int]:

@@ -44,6 +44,10 @@ class Tokens:
 
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its cache."""
+    reasoning_tokens: int = 0
+    """Of the output: what the model thought and did not say."""
 
 
 @dataclass(slots=True)
@@ -94,12 +98,13 @@ class Purse:
     def charge(self, tokens: Tokens | None, worst: Worst) -> None:
         """Take a call off: what it used, or its worst case where that is not known."""
         known = tokens or Tokens(worst.input_tokens, worst.output_tokens)
-        cost = (
-            self.price.cost_microusd(known.input_tokens, known.output_tokens) if self.price else 0
-        )
+        counts = (known.input_tokens, known.output_tokens, known.cached_tokens)
+        cost = self.price.cost_microusd(*counts) if self.price else 0
         self.used = Usage(
             input_tokens=self.used.input_tokens + known.input_tokens,
             output_tokens=self.used.output_tokens + known.output_tokens,
             cost_microusd=self.used.cost_microusd + cost,
+            cached_tokens=self.used.cached_tokens + known.cached_tokens,
+            reasoning_tokens=self.used.reasoning_tokens + known.reasoning_tokens,
             estimated=self.used.estimated or tokens is None,
         )
