@@ -1,6 +1,6 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
-.PHONY: help npm setup demo down test check format contract clean simulate mutants golden isolated \
+.PHONY: help effects npm setup demo down test check format contract clean simulate mutants golden isolated \
 	cheats tamper durability proxy bounded chaos recall estimates
 
 PYTHON ?= python3
@@ -91,6 +91,10 @@ format: setup ## Format and mend what can be mended
 contract: setup ## Write what the documents have from the code: schemas, states, errors
 	@$(BIN)/python -m loopwright.contract docs
 	@$(BIN)/python -m loopwright_coordinator.pages docs
+
+effects: setup ## Kill workers in the middle of effects: EXECUTIONS=12000 KILLS=70 SEED=1
+	@cd tests && ../$(BIN)/python -m effects $(SEEDED) \
+		--executions $(or $(EXECUTIONS),12000) --kills $(or $(KILLS),70)
 
 NPM := .npm
 SERVERS := @modelcontextprotocol/server-filesystem @modelcontextprotocol/server-everything

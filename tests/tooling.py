@@ -29,11 +29,12 @@ def call_of(
     *,
     index: int = 0,
     attempt: int = 1,
+    loop: str = LOOP_ID,
     **args: Any,
 ) -> Call:
     """A call of a tool in a workspace."""
     return Call(
-        loop=LOOP_ID,
+        loop=loop,
         iteration=1,
         index=index,
         attempt=attempt,
@@ -77,11 +78,12 @@ def toolbox(
     private_hosts: frozenset[str] = frozenset(),
     own: tuple[OwnTool[Any], ...] = (),
     programs: tuple[Path, ...] = (),
+    strong: Sandbox | None = None,
 ) -> Toolbox:
     """Every tool, with a journal of its own."""
     known = secrets or {}
     return made(
-        commands(sandbox, tuple(known.values()), programs),
+        replace(commands(sandbox, tuple(known.values()), programs), strong=strong),
         MemoryJournal(),
         secrets=Secrets(known),
         private_hosts=private_hosts,

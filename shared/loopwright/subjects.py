@@ -137,6 +137,11 @@ def breaker(kind: str, name: str) -> str:
     return f"breaker.{kind}.{name}"
 
 
+def limit(name: str) -> str:
+    """Where a model's use of its provider's limits is kept; `name` is one token."""
+    return f"limit.{name}"
+
+
 def tenant(name: str) -> str:
     """Where a tenant's quota, leases and spending are kept."""
     return f"tenant.{name}"

@@ -80,7 +80,8 @@ def _pulls(stream: str, durable: str) -> str:
 
 
 def _worker(role: str, *calls: str) -> str:
-    return (
+    limits = "limit.x $JS.API.STREAM.MSG.GET.LIMITS " if "llm" in calls else ""
+    return limits + (
         f"{' '.join(f'breaker.{kind}.x' for kind in calls)} $JS.API.STREAM.MSG.GET.BREAKERS "
         f"{OBJECTS} {_pulls('LOOPS', role)} result.{role}.x claim.{role}.x.1.1 dead.loops "
         "$JS.API.STREAM.MSG.GET.CLAIMS $JS.API.DIRECT.GET.LOOPS.loop.x.loop_admitted"
@@ -191,6 +192,7 @@ def universe() -> set[str]:
         "effect.x.1.1",
         "memory.x.y",
         "tenant.x",
+        "limit.x",
     }
 
 

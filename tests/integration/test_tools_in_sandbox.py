@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from loopwright.errors import StepError
 from loopwright.plan import ActionOutcome
-from loopwright.service.sandbox import NoSandbox
+from loopwright.service.sandbox import Command, Completed, LandlockSandbox, NoSandbox
 from loopwright.testing import playbook_goal
 from loopwright.tools import TOOL_GROUPS
 from tooling import call_of, toolbox
@@ -28,6 +30,16 @@ def tree() -> Iterator[Path]:
 
 async def act(tree: Path, tool: str, **args: Any) -> ActionOutcome:
     return await toolbox().run(call_of(tree, tool, **args), TOOL_GROUPS)
+
+
+@dataclass(frozen=True)
+class Stronger:
+    """Says that it is bubblewrap, which not every machine can run."""
+
+    level: str = "bwrap"
+
+    async def run(self, command: Command, *, stop: asyncio.Event | None = None) -> Completed:
+        return replace(await LandlockSandbox().run(command, stop=stop), isolation=self.level)
 
 
 DIFF = """--- a/x.txt
@@ -115,3 +127,11 @@ async def test_an_action_is_refused_where_the_isolation_that_it_needs_is_missing
     assert not (tree / "ran").exists()
     done = await toolbox().run(call, TOOL_GROUPS)
     assert (done.status, done.isolation) == ("succeeded", "landlock")
+
+
+async def test_a_stronger_sandbox_is_taken_where_a_goal_asks_for_it(tree: Path) -> None:
+    wanted = playbook_goal(min_isolation="bwrap")
+    box = toolbox(strong=Stronger())
+    for goal, level in ((wanted, "bwrap"), (playbook_goal(), "landlock")):
+        done = await box.run(call_of(tree, "shell", goal, run="true"), TOOL_GROUPS)
+        assert (done.status, done.isolation) == ("succeeded", level)

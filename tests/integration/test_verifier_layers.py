@@ -140,7 +140,7 @@ async def test_the_refusal_names_the_setting(tmp_path: Path) -> None:
 
 
 async def test_invariants_are_of_the_revision(tmp_path: Path) -> None:
-    checks = [
+    checks: list[dict[str, Any]] = [
         {"name": "small", "kind": "size", "max_files": 2, "max_changed": 1},
         {"name": "told", "kind": "consistency"},
         {"name": "kept", "kind": "unchanged", "paths": ["a"]},
@@ -168,7 +168,7 @@ async def test_an_outcome_that_tells_another_story_is_refused(tmp_path: Path) ->
 
 
 async def test_an_approval_is_asked_of_a_person_alone(tmp_path: Path) -> None:
-    checks = [
+    checks: list[dict[str, Any]] = [
         {"name": "there", "kind": "file", "path": "a"},
         {"name": "agreed", "kind": "approval", "ask": "Ship it?"},
         {"name": "nice", "kind": "judge", "rubric": "Nice.", "max_input_tokens": 8000},

@@ -109,4 +109,22 @@ _QUOTAS = (
     ),
 )
 
-ROWS: tuple[Mutant, ...] = (*_BREAKERS, *_QUOTAS)
+_LIMITS = (
+    Mutant(
+        "calls a model past its provider's limits",
+        "shared/loopwright/rate.py",
+        "if late > SLACK_S:",
+        "if False:",
+        "tests/unit/test_rate.py::test_no_minute_sees_more_than_the_quota",
+    ),
+    Mutant(
+        "waits for a provider's limits past the step's deadline",
+        "shared/loopwright/service/limits.py",
+        "if late > left:",
+        "if False:",
+        "tests/integration/test_limits.py"
+        "::test_a_wait_past_the_deadline_is_rate_limited_with_its_wait",
+    ),
+)
+
+ROWS: tuple[Mutant, ...] = (*_BREAKERS, *_QUOTAS, *_LIMITS)

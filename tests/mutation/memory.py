@@ -55,8 +55,8 @@ _MEMORY = (
     Mutant(
         "a model says which memories it was told",
         f"{PLANNER}/core.py",
-        ', "recalled": ()}',
-        "}",
+        "{key: data[key] for key in SAID if data.get(key) is not None}",
+        "{key: value for key, value in data.items() if value is not None}",
         f"{LEARNING}::test_a_model_cannot_say_which_memories_it_was_told",
     ),
     Mutant(
@@ -135,4 +135,24 @@ _ESTIMATES = (
     ),
 )
 
-ROWS: tuple[Mutant, ...] = (*_MEMORY, *_FORKS, *_PROGRAM, *_ESTIMATES)
+CASSETTE = "shared/loopwright/service/llm/cassette.py"
+CASSETTES = "tests/unit/test_cassette.py"
+
+_CASSETTES = (
+    Mutant(
+        "writes the key into a cassette",
+        CASSETTE,
+        "request=self._redactor.value(asked),",
+        "request=asked,",
+        f"{CASSETTES}::test_no_secret_is_written",
+    ),
+    Mutant(
+        "plays an answer to another question",
+        CASSETTE,
+        "return exchange.request == asked and",
+        "return",
+        f"{CASSETTES}::test_a_miss_names_the_first_difference_and_costs_nothing",
+    ),
+)
+
+ROWS: tuple[Mutant, ...] = (*_CASSETTES, *_MEMORY, *_FORKS, *_PROGRAM, *_ESTIMATES)

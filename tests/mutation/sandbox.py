@@ -5,6 +5,8 @@ from __future__ import annotations
 from mutation.mutant import Mutant
 
 EXECUTOR = "services/executor/loopwright_executor"
+HTTP = "tests/integration/test_tool_http.py"
+MCP = "tests/integration/test_tool_mcp.py"
 ONCE = "tests/unit/test_once.py"
 TOOLS = "tests/integration/test_tools_in_sandbox.py"
 
@@ -42,9 +44,9 @@ _EFFECTS = (
 _REFUSALS = (
     Mutant(
         "goes a step down where the isolation is missing",
-        f"{EXECUTOR}/tools/toolbox.py",
-        "if LEVELS.index(level) < LEVELS.index(wanted):",
-        "if False:",
+        f"{EXECUTOR}/tools/commands.py",
+        "LEVELS.index(sandbox.level) >= LEVELS.index(wanted)",
+        "True",
         f"{TOOLS}::test_an_action_is_refused_where_the_isolation_that_it_needs_is_missing",
     ),
     Mutant(
@@ -56,4 +58,56 @@ _REFUSALS = (
     ),
 )
 
-ROWS: tuple[Mutant, ...] = (*_EFFECTS, *_REFUSALS)
+_REACH = (
+    Mutant(
+        "connects to hosts that the goal does not allow",
+        f"{EXECUTOR}/tools/reach.py",
+        "if not self.network.allows(name, port):",
+        "if False:",
+        f"{HTTP}::test_a_host_that_is_not_allowed_is_not_asked",
+    ),
+    Mutant(
+        "connects to private addresses",
+        f"{EXECUTOR}/tools/reach.py",
+        "if not _public(found) and name not in self.private_hosts:",
+        "if False:",
+        f"{HTTP}::test_a_private_address_is_the_installations_to_allow",
+    ),
+    Mutant(
+        "tells another origin the headers",
+        f"{EXECUTOR}/tools/http.py",
+        "own = headers if _origin(url) == origin else {}",
+        "own = headers",
+        f"{HTTP}::test_a_redirect_is_followed_to_allowed_hosts_only",
+    ),
+    Mutant(
+        "calls a request that was cut off a failure to connect",
+        f"{EXECUTOR}/tools/http.py",
+        'raise StepError("outcome_unknown", f"{args.url}: {_said(error)}") from error',
+        'raise StepError("network", f"{args.url}: {_said(error)}") from error',
+        f"{HTTP}::test_a_request_that_was_cut_off_has_an_unknown_outcome",
+    ),
+    Mutant(
+        "gives a goal secrets that it does not list",
+        f"{EXECUTOR}/tools/secrets.py",
+        "if name not in goal.secrets:",
+        "if False:",
+        f"{HTTP}::test_a_secret_is_put_in_where_the_goal_lists_it_and_shown_nowhere",
+    ),
+    Mutant(
+        "calls tools of a server that the goal does not list",
+        f"{EXECUTOR}/tools/mcp.py",
+        "if args.tool not in server.tools:",
+        "if False:",
+        f"{MCP}::test_a_tool_that_the_goal_does_not_allow_is_refused",
+    ),
+    Mutant(
+        "begins an action that another has begun",
+        f"{EXECUTOR}/journal.py",
+        "return False, found",
+        "return True, found",
+        "tests/faults/test_effects.py::test_no_effect_happens_twice_while_workers_are_killed",
+    ),
+)
+
+ROWS: tuple[Mutant, ...] = (*_EFFECTS, *_REFUSALS, *_REACH)

@@ -53,8 +53,9 @@ def test_the_three_events_carry_the_data_round_the_loop() -> None:
 
 def test_a_loop_is_achieved_only_when_every_required_check_passes() -> None:
     table = Table()
-    table.begin(), table.plan(), table.execute()
-    ended = table.verdict("a", "b")
+    table.begin()
+    assert table.work("a").kind == table.work("b").kind == "plan_requested"
+    ended = table.work("a", "b")
     assert ended.kind == "loop_ended"
     assert (ended.outcome, ended.reason, ended.best.revision) == ("achieved", "verified", R1)
     assert table.loop.state == "ended"

@@ -8,10 +8,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from loopwright.errors import GoalInvalidError
+from loopwright.errors import GoalInvalidError, LoopwrightError
 from loopwright.files import read_goal
 from loopwright.goal import Goal
 from loopwright_cli.follow import finish, follow
+from loopwright_cli.recordings import insert
 from loopwright_cli.session import (
     INVALID,
     DataOption,
@@ -84,12 +85,22 @@ def run(
     model: ModelOption = None,
     tenant: TenantOption = "default",
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Record what models say to this file.")
+    ] = None,
+    cassette: Annotated[
+        Path | None, typer.Option(help="Play back what models said from this file.")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a goal to its end, with live progress; starts the local runtime if nothing is up."""
     at = session(data, as_json)
     goal = _read(at, path, model)
+    try:
+        insert(at.place, record, cassette)
+    except LoopwrightError as error:
+        fail(at, error)
     perform(at, _ready(at))
     perform(at, _run(at, goal, path.parent, tenant, detach))
 

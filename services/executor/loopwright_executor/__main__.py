@@ -7,7 +7,7 @@ from loopwright.objects import Objects
 from loopwright.plugins import load_own_tools
 from loopwright.service.app import Process
 from loopwright.service.role import run_role
-from loopwright.service.sandbox import choose
+from loopwright.service.sandbox import choose, strong
 from loopwright.service.settings import load
 from loopwright.workspace import Workspaces
 from loopwright_executor.app import ExecuteStep
@@ -26,7 +26,7 @@ def main() -> None:
         sandbox = await choose(allow_none=settings.sandbox_allow_none)
         workspaces = Workspaces(settings.cache_dir / "executor", objects)
         tools = toolbox(
-            Commands(sandbox, parts.redactor, settings.programs),
+            Commands(sandbox, parts.redactor, settings.programs, await strong()),
             BusJournal(parts.bus),
             secrets=Secrets({k: v.get_secret_value() for k, v in settings.secrets.items()}),
             private_hosts=settings.private_hosts,

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import httpx2
+
 from loopwright.events import PlanRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
 from loopwright.service.gate import Gate
+from loopwright.service.limits import Limits
+from loopwright.service.llm.cassette import Player, Recorder
 from loopwright.service.llm.client import Llm
+from loopwright.service.logs import Redactor
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import Sandbox, choose
 from loopwright.service.settings import load
 from loopwright.workspace import Workspaces
 from loopwright_planner.command import Programs
-from loopwright_planner.recall import StateRecall
+from loopwright_planner.recall import StateRecall, nothing_known
 from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.step import PlanStep
+
+
+def transport(settings: PlannerSettings, redactor: Redactor) -> httpx2.AsyncBaseTransport | None:
+    """How models are reached: as usual, or by a cassette. With one, no memory is asked for: it
+    would be another at the next time."""
+    if settings.cassette is None:
+        return None
+    if settings.cassette_mode == "play":
+        return Player(settings.cassette, redactor)
+    return Recorder(httpx2.AsyncHTTPTransport(), settings.cassette, redactor)
 
 
 def main() -> None:
@@ -28,9 +43,17 @@ def main() -> None:
         workspaces = Workspaces(settings.cache_dir / "planner", objects)
         programs = Programs(workspaces, sandbox, parts.redactor)
         gate = Gate(parts.bus.nc)
-        recall = StateRecall(parts.bus.nc)
+        recall = nothing_known() if settings.cassette else StateRecall(parts.bus.nc)
+        llm = Llm(settings, transport=transport(settings, parts.redactor))
+        limits = Limits(parts.bus.nc, settings.llm_limits)
         return PlanStep(
-            workspaces, Llm(settings), settings.llm_timeout_s, programs, recall, gate=gate
+            workspaces,
+            llm,
+            settings.llm_timeout_s,
+            programs,
+            recall,
+            gate=gate,
+            limits=limits,
         )
 
     run_role("planner", PlanRequested, settings, make_step)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic_settings import SettingsConfigDict
 
 from loopwright.service.llm.settings import LlmSettings
@@ -13,3 +16,7 @@ class PlannerSettings(LlmSettings, SandboxedSettings):
 
     # Said again: of two bases' settings the last one's hold.
     model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    cassette: Path | None = None
+    """A file of recorded exchanges with models: they are played back, or added to it."""
+    cassette_mode: Literal["play", "record"] = "play"

@@ -17,9 +17,10 @@ from loopwright.plan import Plan
 from loopwright.planners import Rule
 from loopwright.results import PlanProposed, StepFailed
 from loopwright.service.gate import Gate, holder_of
+from loopwright.service.limits import Limits
 from loopwright.service.llm.capabilities import Capabilities
 from loopwright.service.llm.client import Llm
-from loopwright.service.llm.guarded import GuardedLlm
+from loopwright.service.llm.guarded import Asks, GuardedLlm
 from loopwright.service.step import Performed, Request
 from loopwright_planner.command import Programs
 from loopwright_planner.core import plan_by_rule
@@ -72,6 +73,8 @@ class PlanStep:
     now: Callable[[], datetime] = _utc
     gate: Gate | None = None
     """The models' breakers; without it every call is made."""
+    limits: Limits | None = None
+    """The providers' limits, where the operator has set any."""
 
     async def perform(self, request: Request[PlanRequested]) -> Performed:
         """The plan that the goal's planner gives for this state."""
@@ -90,6 +93,12 @@ class PlanStep:
             case OpenAI() as spec:
                 return await self._ask(request, spec)
 
+    def _shared(self, request: Request[PlanRequested]) -> Asks:
+        """The endpoint as all replicas share it."""
+        if self.gate is None:
+            return self.llm
+        return GuardedLlm(self.llm, self.gate, holder_of(request), self.limits)
+
     async def _ask(self, request: Request[PlanRequested], spec: OpenAI) -> Performed:
         if self.llm.keyless:
             raise StepError(
@@ -102,7 +111,7 @@ class PlanStep:
             request=request,
             spec=spec,
             situation=Situation(request.goal, request.grant, request.data, view, memories),
-            llm=GuardedLlm(self.llm, self.gate, holder_of(request)) if self.gate else self.llm,
+            llm=self._shared(request),
             capabilities=self.capabilities,
             timeout_s=self.llm_timeout_s,
             now=self.now,

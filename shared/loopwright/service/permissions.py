@@ -140,11 +140,13 @@ def _worker(role: Role) -> Access:
             goals,
             f"claim.{role}.*.*.*",
             *(subjects.breaker(kind, "*") for kind in CALLS[role]),
+            *((subjects.limit("*"),) if "llm" in CALLS[role] else ()),
             subjects.result(role, "*"),
             subjects.dead(subjects.LOOPS),
         )
         + _looks_up(subjects.CLAIMS)
         + _looks_up(subjects.BREAKERS)
+        + (_looks_up(subjects.LIMITS) if "llm" in CALLS[role] else Access())
         + _keeps_objects()
         + Access(hears=(subjects.stop("*"),))
         + (_sends(subjects.recall("*")) if role == "planner" else Access())

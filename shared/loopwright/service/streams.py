@@ -137,6 +137,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
         Declared(timers, (_intake(subjects.TIMERS, settings),)),
         Declared(dead),
         Declared(notify, (notifier,)),
+        Declared(_records(subjects.LIMITS, "limit.*")),
         Declared(_records(subjects.TENANTS, "tenant.*")),
         Declared(breakers, (_changes(settings, "breaker.>"),)),
         Declared(memory),

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from loopwright.goal import Goal
 from loopwright.service.sandbox import Limits
-from loopwright.tools import TOOLS, Action, EffectClass
+from loopwright.tools import TOOLS, Action, EffectClass, ToolSpec
 from loopwright.wire import Written
 
 ArgsT = TypeVar("ArgsT", bound=Written)
@@ -38,6 +38,11 @@ class Call:
         return kind.model_validate(self.action.args)
 
     @property
+    def spec(self) -> ToolSpec:
+        """What is known of the tool."""
+        return TOOLS[self.action.tool]
+
+    @property
     def digest(self) -> str:
         """Of the tool and its arguments: what is asked, whoever asks."""
         asked = json.dumps([self.action.tool, self.action.args], sort_keys=True)
@@ -58,5 +63,5 @@ class Call:
             case "mcp.call", {"server": server}:
                 found = (item.effects for item in self.goal.mcp if item.name == server)
                 return next(found, "external_once")
-            case tool, _:
-                return TOOLS[tool].effect
+            case _:
+                return self.spec.effect

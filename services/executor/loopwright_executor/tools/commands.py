@@ -17,6 +17,8 @@ from loopwright.wire import Json
 from loopwright_executor import programs
 from loopwright_executor.tools.call import Call
 
+#: From weak to strong.
+LEVELS: tuple[str, ...] = ("none", "landlock", "bwrap")
 #: Where a command finds programs: the interpreter that runs the executor comes first.
 PATH = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
 PROGRAMS = Path(programs.__file__).parent
@@ -34,6 +36,23 @@ class Commands:
     redactor: Redactor
     programs: tuple[Path, ...] = ()
     """Folders that every command may read."""
+    strong: Sandbox | None = None
+    """For what asks for more isolation than `sandbox` gives."""
+
+    def sandbox_for(self, call: Call) -> Sandbox:
+        """The sandbox that a call runs in. StepError where none keeps it in as it must be.
+
+        A level that is not met is a reason not to run, never one to go a step down.
+        """
+        wanted = max(call.goal.min_isolation, call.spec.min_isolation, key=LEVELS.index)
+        for sandbox in (self.sandbox, self.strong):
+            if sandbox is not None and LEVELS.index(sandbox.level) >= LEVELS.index(wanted):
+                return sandbox
+        raise StepError(
+            "sandbox_unavailable",
+            f"{call.action.tool} needs isolation '{wanted}', this executor has "
+            f"'{self.sandbox.level}'; `loopwright doctor` says what is missing",
+        )
 
     async def shell(self, call: Call) -> ActionOutcome:
         """Run a command line with `sh -c`."""
@@ -107,7 +126,7 @@ class Commands:
             limits=replace(limits, excerpt_bytes=excerpt_bytes) if excerpt_bytes else limits,
         )
         try:
-            completed = await self.sandbox.run(command, stop=call.stop)
+            completed = await self.sandbox_for(call).run(command, stop=call.stop)
         except SandboxUnavailableError as error:
             raise StepError("sandbox_unavailable", str(error)) from error
         if completed.killed_by == "stopped":

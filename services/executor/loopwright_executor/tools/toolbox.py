@@ -10,7 +10,7 @@ from typing import Any
 from loopwright.errors import StepError
 from loopwright.plan import ActionOutcome
 from loopwright.spawn import SPAWN_TOOL
-from loopwright.tools import TOOLS, Isolation, OwnTool, action_faults
+from loopwright.tools import TOOLS, OwnTool, action_faults
 from loopwright.tools import arguments as a
 from loopwright_executor.joining import started as spawn_started
 from loopwright_executor.journal import Journal
@@ -22,9 +22,6 @@ from loopwright_executor.tools.http import Http
 from loopwright_executor.tools.mcp import Mcp
 from loopwright_executor.tools.own import Own
 from loopwright_executor.tools.secrets import Secrets
-
-#: From weak to strong.
-LEVELS: tuple[str, ...] = ("none", "landlock", "bwrap")
 
 Runner = Callable[[Call], Awaitable[ActionOutcome]]
 
@@ -44,7 +41,7 @@ class Toolbox:
         for fault in action_faults(call.action, allowed, "action"):
             raise StepError("permission_denied", str(fault))
         runner = self._runner(call.action.tool)
-        self._require_isolation(call)
+        self.commands.sandbox_for(call)
         return await self.once.run(call, lambda: self._act(call, runner))
 
     async def _act(self, call: Call, runner: Runner) -> ActionOutcome:
@@ -68,19 +65,6 @@ class Toolbox:
                 "duration_s": round(monotonic() - began, 4),
             }
         )
-
-    def _require_isolation(self, call: Call) -> None:
-        """A level that is not met is a reason not to run, never one to go a step down."""
-        wanted: Isolation = call.goal.min_isolation
-        if LEVELS.index(TOOLS[call.action.tool].min_isolation) > LEVELS.index(wanted):
-            wanted = TOOLS[call.action.tool].min_isolation
-        level = self.commands.sandbox.level
-        if LEVELS.index(level) < LEVELS.index(wanted):
-            raise StepError(
-                "sandbox_unavailable",
-                f"{call.action.tool} needs isolation '{wanted}', this executor has '{level}'; "
-                "`loopwright doctor` says what is missing",
-            )
 
     def _runner(self, tool: str) -> Runner:
         runners: dict[str, Runner] = {

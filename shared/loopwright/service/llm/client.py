@@ -80,7 +80,9 @@ class Llm:
         key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
         self._redactor = Redactor([key])
         self._now = now
-        self.keyless = not key and settings.openai_base_url == DEFAULT_BASE_URL
+        self.keyless = (
+            transport is None and not key and settings.openai_base_url == DEFAULT_BASE_URL
+        )
         self._client = AsyncOpenAI(
             api_key=key or _NO_KEY,
             base_url=settings.openai_base_url,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from loopwright.breaker import Holder
 from loopwright.service.gate import Gate
+from loopwright.service.limits import Limits
 from loopwright.service.llm.client import Answer, Call, CallFailedError
 
 
@@ -27,9 +28,12 @@ class GuardedLlm:
     llm: Asks
     gate: Gate
     holder: Holder
+    limits: Limits | None = None
 
     async def ask(self, call: Call, stop: asyncio.Event) -> Answer:
         """The answer; how the call ended is told to the model's breaker."""
+        if self.limits is not None:
+            await self.limits.wait(call.model, tokens_of(call), self.holder, stop)
         async with self.gate.call(f"llm:{call.model}", self.holder) as passage:
             try:
                 answer = await self.llm.ask(call, stop)
@@ -39,3 +43,9 @@ class GuardedLlm:
             if answer.fault is not None:
                 passage.failed(answer.fault)
             return answer
+
+
+def tokens_of(call: Call) -> int:
+    """What a provider counts at most for a call: its prompt at three bytes a token, its cap."""
+    prompt = sum(len(content.encode()) for _, content in call.messages)
+    return prompt // 3 + call.max_output_tokens

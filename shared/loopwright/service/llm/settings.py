@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from loopwright.rate import Rate
 from loopwright.service.settings import ServiceSettings
 
 #: Where a service with a key and no other address calls.
@@ -22,3 +23,6 @@ class LlmSettings(ServiceSettings):
     """Any OpenAI-compatible endpoint, as `http://127.0.0.1:8080/v1`."""
     llm_timeout_s: float = Field(default=240.0, gt=0)
     """The longest that one model call may take, in seconds; a grant's deadline may be nearer."""
+    llm_limits: dict[str, Rate] = Field(default_factory=dict)
+    """A provider's limits by model, as JSON: `{"gpt-4o": {"requests": 60, "tokens": 100000}}`, a
+    minute, for all replicas together."""

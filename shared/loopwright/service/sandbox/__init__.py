@@ -1,6 +1,12 @@
 """Running untrusted commands: what a command may do is decided here and enforced by the kernel."""
 
-from loopwright.service.sandbox.backends import LandlockSandbox, NoSandbox, Sandbox, make_root
+from loopwright.service.sandbox.backends import (
+    BwrapSandbox,
+    LandlockSandbox,
+    NoSandbox,
+    Sandbox,
+    make_root,
+)
 from loopwright.service.sandbox.command import (
     Command,
     Completed,
@@ -10,9 +16,10 @@ from loopwright.service.sandbox.command import (
     SandboxUnavailableError,
 )
 from loopwright.service.sandbox.goal_limits import limits_of
-from loopwright.service.sandbox.probe import Probe, choose, probe
+from loopwright.service.sandbox.probe import Probe, choose, probe, strong
 
 __all__ = [
+    "BwrapSandbox",
     "Command",
     "Completed",
     "Excerpt",
@@ -27,4 +34,5 @@ __all__ = [
     "limits_of",
     "make_root",
     "probe",
+    "strong",
 ]

@@ -5,6 +5,7 @@ Arguments: the workspace, a folder outside, a file outside, a TCP port, a unix s
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections.abc import Callable
@@ -25,10 +26,10 @@ def main() -> None:
     for name, attempt in attempts.items():
         try:
             attempt()
-        except PermissionError:
-            print(f"{name}\tdenied")  # noqa: T201
         except OSError as error:
-            print(f"{name}\t{error}")  # noqa: T201
+            # What exists outside and not in here is denied too, as is what cannot be written.
+            denied = error.errno in (errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS)
+            print(f"{name}\t{'denied' if denied else error}")  # noqa: T201
         else:
             print(f"{name}\tdone")  # noqa: T201
 

@@ -1,4 +1,4 @@
-"""The sandboxes there are: Landlock with seccomp and limits, and limits alone."""
+"""The sandboxes there are: bubblewrap or Landlock, with seccomp and limits, and limits alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from loopwright.service.sandbox import landlock, paths, seccomp
+from loopwright.service.sandbox import bwrap, landlock, paths, seccomp
 from loopwright.service.sandbox.command import (
     Command,
     Completed,
@@ -59,6 +59,21 @@ class LandlockSandbox:
 
 
 @dataclass(frozen=True, slots=True)
+class BwrapSandbox:
+    """Namespaces of its own by bubblewrap, with seccomp and rlimits: only granted paths exist.
+
+    Needs `bwrap` and user namespaces, which restricted pods and chroots do not have.
+    """
+
+    scratch: Path | None = None
+    level: str = "bwrap"
+
+    async def run(self, command: Command, *, stop: asyncio.Event | None = None) -> Completed:
+        """See Sandbox. What cannot be started ends with exit code 1, and bwrap says why."""
+        return await _run(command, self.scratch, stop, self.level, confined=True, wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
 class NoSandbox:
     """No isolation: limits, the wall clock and the end of all processes, and nothing else."""
 
@@ -86,6 +101,7 @@ async def _run(
     level: str,
     *,
     confined: bool,
+    wrap: bool = False,
 ) -> Completed:
     if stop is not None and stop.is_set():
         return Completed(None, None, Excerpt(), Excerpt(), 0.0, 0.0, 0, "stopped", level)
@@ -93,7 +109,12 @@ async def _run(
         raise ValueError("argv is empty: there is nothing to run")
     base = (scratch or Path(tempfile.gettempdir())).resolve()
     folder = base / f"loopwright-{secrets.token_hex(8)}"
-    spec = _spec(command, folder, _confinement(command, folder) if confined else None)
+    confinement = _confinement(command, folder) if confined else None
+    if confinement is not None and wrap:
+        confinement["wrapper"] = bwrap.wrapper(confinement["rules"], command.cwd)
+    spec = _spec(command, folder, confinement)
+    if wrap:
+        spec["rlimits"]["processes"] += bwrap.PROCESSES
     return await Run(command, level).to_the_end(spec, _filter_for, stop)
 
 
@@ -140,6 +161,7 @@ def _confinement(command: Command, scratch: Path) -> Confinement:
     return {
         "handled": landlock.handled(abi),
         "rules": paths.rules(command, scratch),
+        "wrapper": [],
         "seccomp": b"",
     }
 

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loopwright.service.sandbox import attempts, landlock
-from loopwright.service.sandbox.backends import LandlockSandbox, NoSandbox, Sandbox
+from loopwright.service.sandbox.backends import (
+    BwrapSandbox,
+    LandlockSandbox,
+    NoSandbox,
+    Sandbox,
+)
 from loopwright.service.sandbox.command import (
     Command,
     Completed,
@@ -34,7 +39,7 @@ class Probe:
     """What was found."""
 
     level: str
-    """The best isolation that works here: "landlock" or "none"."""
+    """The isolation that was tried and works, "none" if it does not."""
     landlock_abi: int
     """0 where the kernel has no Landlock."""
     reasons: tuple[str, ...]
@@ -59,7 +64,8 @@ async def probe(sandbox: Sandbox | None = None) -> Probe:
         return Probe("none", abi, (str(error),))
     if faults:
         return Probe("none", abi, faults)
-    return Probe("landlock", abi, _weaknesses(abi))
+    level = sandbox.level if sandbox is not None else "landlock"
+    return Probe(level, abi, _weaknesses(abi) if level == "landlock" else ())
 
 
 async def choose(allow_none: bool, best: Sandbox | None = None) -> Sandbox:
@@ -75,6 +81,12 @@ async def choose(allow_none: bool, best: Sandbox | None = None) -> Sandbox:
         "Landlock needs Linux 5.13 and must not be filtered by the container; to run commands "
         "with limits and no isolation, set LOOPWRIGHT_SANDBOX_ALLOW_NONE=1"
     )
+
+
+async def strong() -> Sandbox | None:
+    """Bubblewrap, where it is installed and works; for goals whose `min_isolation` asks for it."""
+    wanted = BwrapSandbox()
+    return wanted if (await probe(wanted)).level == wanted.level else None
 
 
 def faults_of(completed: Completed) -> tuple[str, ...]:

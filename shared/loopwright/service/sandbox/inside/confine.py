@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # the module typing is slow to load
 _FILE_RIGHTS = 0b1100_0000_0000_0111
 #: Where nothing is found and where nothing may be run, as a shell has it.
 NOT_FOUND, NOT_ALLOWED = 127, 126
+#: Where a wrapper finds the filter.
+FILTER_FD = 9
 
 
 def become(spec: Spec, uid: int | None, supervisor: int) -> NoReturn:
@@ -29,7 +31,8 @@ def become(spec: Spec, uid: int | None, supervisor: int) -> NoReturn:
     os.umask(0o022)
     _die_before_the_service()
     confinement = spec["confinement"]
-    ruleset = _ruleset(confinement) if confinement is not None else None
+    wrapper = confinement["wrapper"] if confinement is not None else []
+    ruleset = _ruleset(confinement) if confinement is not None and not wrapper else None
     if uid is not None:
         _drop_to(uid)
     if confinement is not None:
@@ -44,7 +47,10 @@ def become(spec: Spec, uid: int | None, supervisor: int) -> NoReturn:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.landlock_restrict(ruleset)
         kernel.install_filter(confinement["seccomp"])
-    _execute(spec["argv"], spec["env"])
+    if confinement is not None and wrapper:
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        _pass_filter(confinement["seccomp"])
+    _execute([*wrapper, *spec["argv"]], spec["env"])
 
 
 def only_stdio(stdio: tuple[int, int, int], keep: int) -> int:
@@ -162,6 +168,16 @@ def _execute(argv: list[str], env: dict[str, str]) -> NoReturn:
         _refuse(f"{argv[0]}: not found{where}", NOT_FOUND)
     except OSError as error:
         _refuse(f"{argv[0]}: {error.strerror}", NOT_ALLOWED)
+
+
+def _pass_filter(program: bytes) -> None:
+    """The filter as a file on FILTER_FD, for the wrapper to load right before the command."""
+    source = os.memfd_create("seccomp", 0)
+    os.write(source, program)
+    os.lseek(source, 0, os.SEEK_SET)
+    if source != FILTER_FD:
+        os.dup2(source, FILTER_FD)
+        os.close(source)
 
 
 def _refuse(sentence: str, code: int) -> NoReturn:

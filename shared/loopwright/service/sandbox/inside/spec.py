@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # typing's import would cost a third of the start-up
         """Landlock's file rights, network rights and scopes."""
         rules: list[tuple[str, int]]
         """Each granted path with its rights."""
+        wrapper: list[str]
+        """A command line that shuts the command in and loads the filter from `confine.FILTER_FD`,
+        in place of Landlock, which would not let it mount; empty where Landlock does it."""
         seccomp: bytes
         """The filter, as an array of struct sock_filter."""
 
