@@ -1,7 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
 .PHONY: help effects npm setup demo down test check format contract clean simulate mutants golden isolated \
-	tamper durability proxy bounded chaos recall estimates \
+	cheats tamper durability proxy bounded chaos recall estimates \
 	release-check k8s-check images compose-credentials contract-check version
 
 PYTHON ?= python3
@@ -74,6 +74,9 @@ recall: setup ## Is the right lesson found for held-out goals? One JSON line
 
 estimates: setup ## How well estimates fit simulated loops that were not seen: FAMILIES=1000
 	@cd tests && ../$(BIN)/python -m estimating $(SEEDED) --families $(or $(FAMILIES),1000)
+
+cheats: setup ## Try to cheat the gate: a table, and a line of JSON
+	@cd tests && ../$(BIN)/python -m cheats
 
 isolated: setup ## Import each member with nothing installed but what it declares
 	@for member in coordinator planner executor verifier state; do \

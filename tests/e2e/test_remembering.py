@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from installation import Installation, installation, wait_until
 
@@ -45,23 +48,34 @@ def planned(here: Installation, loop: str) -> dict[str, Any]:
     return dict(next(e["plan"] for e in events if e["kind"] == "execution_requested"))
 
 
-def test_a_loop_is_told_what_another_learned_until_that_is_forgotten(tmp_path: Path) -> None:
-    with installation(tmp_path / "data") as here:
-        first = here.json("run", greet(tmp_path))["loop"]
-        assert planned(here, first)["summary"] == "greet"
-        kept = wait_until(lambda: here.json("memory", "ls", "--kind", "fact"))
-        assert (kept[0]["text"], kept[0]["loop"]) == (FACT, first)
-        assert FACT in here.run("memory", "show", kept[0]["id"]).stdout
-        assert here.json("memory", "search", "how to greet the world?")[0]["loop"] == first
-        (episode,) = here.json("memory", "search", "greet", "--loop", first)
-        assert episode["iteration"] == 1
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installation(tmp_path_factory.mktemp("remembering") / "data") as installed:
+        yield installed
 
-        second = planned(here, here.json("run", greet(tmp_path))["loop"])
-        assert second["summary"] == "greet as was learned"
-        assert kept[0]["id"] in second["recalled"]
 
-        here.json("memory", "forget", kept[0]["id"])
-        third = planned(here, here.json("run", greet(tmp_path))["loop"])
-        assert third["summary"] == "greet"
-        assert here.json("memory", "ls", "--kind", "fact") == []
-        assert "no memory" in here.run("memory", "show", kept[0]["id"]).stderr
+@pytest.fixture(scope="module")
+def first(here: Installation, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A loop that has learned the fact."""
+    return str(here.json("run", greet(tmp_path_factory.mktemp("goal")))["loop"])
+
+
+def test_what_a_loop_has_learned_can_be_looked_at(here: Installation, first: str) -> None:
+    kept = wait_until(lambda: here.json("memory", "ls", "--kind", "fact"))
+    assert (kept[0]["text"], kept[0]["loop"]) == (FACT, first)
+    assert FACT in here.run("memory", "show", kept[0]["id"]).stdout
+    (episode,) = here.json("memory", "search", "greet", "--loop", first)
+    assert episode["iteration"] == 1
+
+
+def test_a_loop_is_told_what_another_learned_until_that_is_forgotten(
+    here: Installation, first: str, tmp_path: Path
+) -> None:
+    kept = wait_until(lambda: here.json("memory", "ls", "--kind", "fact"))
+    second = planned(here, here.json("run", greet(tmp_path))["loop"])
+    assert second["summary"] == "greet as was learned"
+    assert kept[0]["id"] in second["recalled"]
+    here.json("memory", "forget", kept[0]["id"])
+    third = planned(here, here.json("run", greet(tmp_path))["loop"])
+    assert third["summary"] == "greet"
+    assert here.json("memory", "ls", "--kind", "fact") == []

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from loopwright import subjects
 from loopwright.breaker import Breaker, Holder, Rules
 from loopwright.breakers import Breakers, DependencyError
 from loopwright.errors import StepError
@@ -139,3 +140,39 @@ async def test_a_dependency_that_nobody_wrote_of_is_closed_and_calls_write_nothi
         pass
     assert await Breakers(bus.nc).get(NAME) == Breaker(dependency=NAME)
     assert await Breakers(bus.nc).ls() == []
+
+
+async def test_an_outage_sees_no_more_calls_than_probes(bus: Bus) -> None:
+    """Three replicas call as fast as they may while the dependency is away, for some probes."""
+    rules = Rules(failures=3, cool_down_s=0.05, max_cool_down_s=0.1)
+    made = 0
+
+    async def replica(number: int, stop: asyncio.Event) -> None:
+        nonlocal made
+        gate = Gate(bus.nc, rules)
+        while not stop.is_set() and made < 8:
+            try:
+                async with gate.call(NAME, holder(number)):
+                    made += 1
+                    raise StepError("overloaded", "it is away")
+            except StepError:
+                await asyncio.sleep(0)
+
+    await opened(Gate(bus.nc, rules))
+    stop = asyncio.Event()
+    replicas = [asyncio.create_task(replica(number, stop)) for number in range(3)]
+
+    async def probes() -> int:
+        stored = [item async for item in bus.read(subjects.BREAKERS, "breaker.>", 1)]
+        records = [Breaker.model_validate_json(item.body) for item in stored]
+        return sum(record.state == "half_open" and record.changes for record in records)
+
+    async def enough() -> bool:
+        return await probes() >= 5
+
+    try:
+        await until(enough, 60)
+    finally:
+        stop.set()
+        await asyncio.gather(*replicas)
+    assert 5 <= made == await probes()

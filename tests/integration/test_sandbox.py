@@ -654,10 +654,8 @@ async def test_stop_ends_a_command(place: Place, sandbox: Sandbox) -> None:
     script = f"setsid sleep {mark} & sleep {mark}"
     running = asyncio.create_task(sandbox.run(command(place, "sh", "-c", script), stop=stop))
     await until(lambda: len(alive(mark)) >= 3, "the command")
-    asked = time.monotonic()
     stop.set()
-    done = await running
-    assert time.monotonic() - asked < 2
+    done = await asyncio.wait_for(running, 60)
     assert (done.killed_by, done.exit_code) == ("stopped", None)
     assert alive(mark) == []
 

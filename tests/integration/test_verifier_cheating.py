@@ -1,4 +1,4 @@
-"""A hostile planner cannot get `achieved`: each cheat is refused, honest work beside it is not.
+"""A hostile planner cannot get `achieved`: what tests/cheats lists is refused, honest work is not.
 
 What cannot be refused here is said in `loopwright_verifier.commands`: tests share a process with
 the code that they test, so an object that equals everything passes an `==`, and code that takes
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cheats import Work, table, works
 from judging import judged
 
 TESTS = """\
@@ -28,11 +29,6 @@ def test_three():
 """
 RIGHT = "def square(x):\n    return x * x\n"
 WRONG = "def square(x):\n    return 5\n"
-FORGED = (
-    '<testsuites><testsuite name="pytest"><testcase classname="test_area" name="test_two" '
-    'file="test_area.py"/><testcase classname="test_area" name="test_three" file="test_area.py"/>'
-    "</testsuite></testsuites>"
-)
 CHECK = {
     "name": "tests",
     "kind": "test_report",
@@ -54,109 +50,14 @@ def writes(**files: str) -> Callable[[Path], None]:
     return change
 
 
-def link_the_tests(tree: Path) -> None:
-    (tree / "evil").mkdir()
-    (tree / "evil/test_area.py").write_text("def test_two(): pass\ndef test_three(): pass\n")
-    (tree / "test_area.py").unlink()
-    (tree / "test_area.py").symlink_to("evil/test_area.py")
+@pytest.mark.parametrize("work", [*works()], ids=lambda work: work.name.replace(" ", "-"))
+async def test_a_cheat_is_refused_and_honest_work_is_not(work: Work, tmp_path: Path) -> None:
+    assert await work.is_accepted(tmp_path) == work.honest
 
 
-def delete_the_tests(tree: Path) -> None:
-    (tree / "test_area.py").unlink()
-
-
-def make_the_tests_a_folder(tree: Path) -> None:
-    (tree / "test_area.py").unlink()
-    (tree / "test_area.py").mkdir()
-    (tree / "test_area.py/__init__.py").write_text("")
-
-
-FORGE = f"""\
-import os, sys
-paths = [os.environ.get("LOOPWRIGHT_REPORT", "")]
-paths += [a.split("=", 1)[1] for a in sys.argv + sys.orig_argv if a.startswith("--junitxml=")]
-for path in filter(None, paths):
-    open(path, "w").write('''{FORGED}''')
-"""
-ALWAYS = """\
-import pytest
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem):
-    return True
-"""
-
-CHEATS: dict[str, Callable[[Path], None]] = {
-    "a wrong module": writes(area__py=WRONG),
-    "edited tests": writes(
-        area__py=WRONG, test_area__py="def test_two(): pass\ndef test_three(): pass\n"
-    ),
-    "deleted tests": delete_the_tests,
-    "tests replaced by a link": link_the_tests,
-    "tests replaced by a folder": make_the_tests_a_folder,
-    "a conftest that passes everything": writes(area__py=WRONG, conftest__py=ALWAYS),
-    "a pytest.ini that deselects": writes(
-        area__py=WRONG, pytest__ini="[pytest]\naddopts = --deselect test_area.py::test_three\n"
-    ),
-    "a pyproject that loads a plugin": writes(
-        area__py=WRONG,
-        pyproject__toml='[tool.pytest.ini_options]\naddopts = "-p evil"\n',
-        evil__py=ALWAYS,
-    ),
-    "os._exit(0) at import": writes(area__py="import os\nos._exit(0)\n"),
-    "sys.exit(0) at import": writes(area__py="import sys\nsys.exit(0)\n"),
-    "a forged report and os._exit(0)": writes(area__py=FORGE + "os._exit(0)\n"),
-    "a forged report at exit": writes(
-        area__py=WRONG + "import atexit\natexit.register(lambda: exec(" + repr(FORGE) + "))\n"
-    ),
-    "the parent killed after a forged report": writes(
-        area__py=FORGE + "import signal\nos.kill(os.getppid(), signal.SIGKILL)\n"
-    ),
-    "the parent interrupted": writes(
-        area__py=FORGE + "import signal\nos.kill(os.getppid(), signal.SIGINT)\n"
-    ),
-    "a pytest.py of its own": writes(area__py=WRONG, pytest__py="import sys\nsys.exit(0)\n"),
-    "a json.py of its own": writes(area__py=WRONG, json__py="import os\nos._exit(0)\n"),
-    "an xdist package of its own": writes(
-        area__py=WRONG, **{"xdist/__init____py": "import os\nos._exit(0)\n"}
-    ),
-    "a sitecustomize": writes(area__py=WRONG, sitecustomize__py="import os\nos._exit(0)\n"),
-    "skipping at import": writes(
-        area__py="import pytest\npytest.skip('later', allow_module_level=True)\n"
-    ),
-    "an expected failure": writes(area__py="import pytest\npytest.xfail('well')\n"),
-    "an endless module": writes(area__py="while True: pass\n"),
-}
-
-
-@pytest.mark.parametrize("cheat", CHEATS, ids=lambda name: name.replace(" ", "-"))
-async def test_a_cheat_is_refused(cheat: str, tmp_path: Path) -> None:
-    check = CHECK | ({"timeout": 3} if "endless" in cheat else {})
-    verdict = await judged(
-        tmp_path,
-        [check],
-        before={"test_area.py": TESTS},
-        change=CHEATS[cheat],
-        protected=("test_*.py",),
-    )
-    assert verdict.checks[0].status == "failed", verdict.checks[0].message
-
-
-@pytest.mark.parametrize(
-    "honest",
-    [
-        writes(area__py=RIGHT),
-        writes(area__py=RIGHT + "import json, random\n", notes__md="done"),
-        writes(area__py="from lib.maths import square\n", **{"lib/maths__py": RIGHT}),
-    ],
-    ids=["a-module", "a-module-that-imports", "a-package"],
-)
-async def test_honest_work_is_not_refused(honest: Callable[[Path], None], tmp_path: Path) -> None:
-    verdict = await judged(
-        tmp_path, [CHECK], before={"test_area.py": TESTS}, change=honest, protected=("test_*.py",)
-    )
-    assert verdict.checks[0].status == "passed", verdict.checks[0].excerpt
+def test_the_documents_list_every_cheat() -> None:
+    page = Path(__file__).parents[2] / "docs/verification.md"
+    assert table() in page.read_text(encoding="utf-8")
 
 
 async def test_tests_that_were_put_back_are_named(tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from mutation.mutant import Mutant
 
 COORDINATOR = "services/coordinator/loopwright_coordinator"
+PLANNER = "services/planner/loopwright_planner"
 LADDER = "tests/unit/test_ladder.py"
+INJECTIONS = "tests/unit/test_injections.py"
+OBEYS = "test_a_model_that_obeys_every_order_gets_nothing_out_of_policy_past_the_planner"
 
 ROWS: tuple[Mutant, ...] = (
     Mutant(
@@ -56,5 +59,33 @@ ROWS: tuple[Mutant, ...] = (
         "held_by_a_breaker(loop, detoured(loop, data, now, down), now, down)",
         "held_by_a_breaker(loop, data, now, down)",
         f"{LADDER}::test_a_model_whose_breaker_is_open_is_gone_round_at_once",
+    ),
+    Mutant(
+        "lets a plan leave whose tools, arguments or paths are not allowed",
+        f"{PLANNER}/core.py",
+        "return refusal(plan, tools, protected) or plan",
+        "return plan",
+        f"{INJECTIONS}::{OBEYS}",
+    ),
+    Mutant(
+        "believes a model that names the rule and the memories of its plan",
+        f"{PLANNER}/core.py",
+        "{key: data[key] for key in SAID if data.get(key) is not None}",
+        "data",
+        f"{INJECTIONS}::{OBEYS}",
+    ),
+    Mutant(
+        "runs what a planner let through beyond the goal's tools",
+        f"{COORDINATOR}/accepting.py",
+        'for fault in action_faults(action, loop.goal.tools, f"actions[{index}]"):',
+        "for fault in ():",
+        f"{INJECTIONS}::test_what_a_planner_lets_through_the_coordinator_refuses_before_it_is_run",
+    ),
+    Mutant(
+        "lets a section take more of the prompt than is left",
+        f"{PLANNER}/context.py",
+        "return Block(block.heading, block.name, cut(block.text, allowed, bound))",
+        "return block",
+        "tests/unit/test_context.py::test_what_is_kept_fits_and_what_is_lost_is_counted",
     ),
 )

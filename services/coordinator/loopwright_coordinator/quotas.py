@@ -18,6 +18,7 @@ from loopwright.goal import Goal, OpenAI
 from loopwright.loop import Loop
 from loopwright.records import Records
 from loopwright.service.intake import RetryLaterError
+from loopwright.spawn import SPAWN_TOOL
 from loopwright.tenant import Quota, Refused, Tenant, Wait, Wanted, admit, extend, release
 from loopwright.tenants import Tenants
 from loopwright_coordinator.log import Log
@@ -26,7 +27,8 @@ from loopwright_coordinator.log import Log
 def wanted(goal: Goal) -> Wanted:
     """What a goal may spend at most; None where it may spend and sets no limit."""
     kinds = {str(check.kind) for check in goal.verify.checks}
-    models = isinstance(goal.planner, OpenAI) or "judge" in kinds
+    starts_loops = goal.pattern is not None or SPAWN_TOOL in goal.tools
+    models = isinstance(goal.planner, OpenAI) or "judge" in kinds or starts_loops
     none = None if models else 0
     cost, tokens = goal.budget.cost_microusd, goal.budget.tokens
     return Wanted(none if tokens is None else tokens, none if cost is None else cost)

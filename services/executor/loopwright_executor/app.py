@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from loopwright.budget import Usage
@@ -82,8 +81,9 @@ class ExecuteStep:
     ) -> Snapshot:
         grant = request.grant
         title = f"iteration {grant.iteration}: {request.data.plan.summary}".splitlines()[0][:200]
+        # The grant's date, not the clock's: the same work is the same revision on every host.
         return await self.workspaces.commit(
-            request.loop, tree, parent=base, message=title, at=datetime.now(UTC)
+            request.loop, tree, parent=base, message=title, at=grant.deadline
         )
 
     async def _run_all(
