@@ -16,6 +16,10 @@ from tooling import MemoryJournal, call_of
 HOLD = playbook_goal(unknown_outcome="hold")
 
 
+class Killed(BaseException):
+    """The worker dies here."""
+
+
 class Charge:
     """Something that must not happen twice; it counts, and may die in the middle."""
 
@@ -26,7 +30,7 @@ class Charge:
     async def __call__(self) -> ActionOutcome:
         self.count += 1
         if self.dies:
-            raise KeyboardInterrupt
+            raise Killed
         return ActionOutcome(tool="http.request", status="succeeded", stdout=f"no. {self.count}")
 
 
@@ -46,7 +50,7 @@ async def test_what_is_done_is_told_again_and_not_done_again() -> None:
 async def test_an_unknown_outcome_is_told_and_the_action_not_done_again() -> None:
     once, charge = Once(MemoryJournal()), Charge()
     charge.dies = True
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         await once.run(post(1), charge)
     for attempt in (2, 3):
         outcome = await once.run(post(attempt), charge)
@@ -57,7 +61,7 @@ async def test_an_unknown_outcome_is_told_and_the_action_not_done_again() -> Non
 async def test_a_person_is_asked_once_where_the_goal_says_so() -> None:
     once, charge = Once(MemoryJournal()), Charge()
     charge.dies = True
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         await once.run(post(1, hold=True), charge)
     with pytest.raises(StepError, match="nobody knows") as raised:
         await once.run(post(2, hold=True), charge)
