@@ -4,6 +4,9 @@
 	cheats tamper durability proxy bounded chaos recall estimates \
 	release-check k8s-check images compose-credentials contract-check version
 
+# Without kept bytecode every process compiles its imports anew, which doubles the time of a start.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

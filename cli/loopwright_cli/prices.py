@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from genai_prices import Usage, calc_price
-
 from loopwright.budget import Price
 
 _MILLION = 1_000_000
@@ -11,6 +9,8 @@ _MILLION = 1_000_000
 
 def list_price(model: str) -> Price | None:
     """Dollars per million tokens; None where the table does not know the model."""
+    from genai_prices import Usage, calc_price  # a large table: only once a price is asked for
+
     try:
         into = calc_price(Usage(input_tokens=_MILLION), model_ref=model).total_price
         out = calc_price(Usage(output_tokens=_MILLION), model_ref=model).total_price

@@ -164,7 +164,7 @@ async def test_a_server_that_breaks_on_json_schema_is_asked_on_a_lower_rung(
     model.queue({"type": "fail", "status": 500, "message": refusal}, GOOD, GOOD)
     first = await plan(step)
     second = await plan(step)
-    assert plan_of(first) == plan_of(second)
+    assert plan_of(first).actions == plan_of(second).actions
     bodies = no_retry_by_the_sdk(model, 3)
     formats = [body["response_format"]["type"] for body in bodies]
     assert formats == ["json_schema", "json_object", "json_object"]
@@ -200,7 +200,7 @@ async def test_an_address_that_is_no_model_says_which_setting_to_look_at(
     assert failure_of(performed).kind == "model_not_found"
 
 
-@pytest.mark.parametrize("tokens", [7000, 9000, 13_000, 17_000])
+@pytest.mark.parametrize("tokens", [9000, 11_000, 13_000, 17_000])
 async def test_no_call_goes_beyond_what_the_grant_has_left(
     model: ScriptedModel, step: PlanStep, tokens: int
 ) -> None:

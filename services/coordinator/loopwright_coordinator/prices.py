@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
 
-from genai_prices import Usage, calc_price
-
 from loopwright.budget import Price
 from loopwright.goal import Goal, OpenAI
 
@@ -48,6 +46,8 @@ def _dearer(one: Price, other: Price) -> Price:
 def _listed(model: str, table: Mapping[str, Price]) -> Price | None:
     if model in table:
         return table[model]
+    from genai_prices import Usage, calc_price  # a large table: only once a price is asked for
+
     try:
         # The dearest that a million of each can be: tiers are priced by the size of the call.
         into = calc_price(Usage(input_tokens=_MILLION), model_ref=model).total_price

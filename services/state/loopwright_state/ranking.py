@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-import bm25s
-
 from loopwright.memory import Kept, Recalled
 
 _WORD = re.compile(r"[^\W_]+")
@@ -49,6 +47,8 @@ def lexical(texts: Sequence[str], question: str) -> list[float]:
     documents = [words(text) for text in texts]
     if not asked or not any(documents):
         return [0.0] * len(texts)
+    import bm25s  # with numpy: only once somebody asks
+
     index = bm25s.BM25()
     index.index(documents, show_progress=False)
     known = [word for word in asked if word in index.vocab_dict]

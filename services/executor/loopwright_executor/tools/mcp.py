@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass, replace
 
 import httpx2
-import mcp
-from mcp.client.streamable_http import streamable_http_client
 
 from loopwright.errors import ErrorKind, StepError
 from loopwright.goal import Goal
@@ -17,7 +15,6 @@ from loopwright.service.sandbox import Completed
 from loopwright.tools import arguments as a
 from loopwright.wire import Json
 from loopwright_executor.core import excerpt
-from loopwright_executor.programs import mcp_stdio
 from loopwright_executor.tools.call import Call
 from loopwright_executor.tools.commands import Commands, failure_of
 from loopwright_executor.tools.reach import Pinned, Reach
@@ -87,6 +84,8 @@ class Mcp:
         return self._outcome(answer).model_copy(update={key: getattr(plain, key) for key in kept})
 
     async def _by_http(self, call: Call, server: McpServer, url: str, asked: Json) -> Json:
+        import mcp  # takes a second; most goals have no server behind a URL
+
         reach = Reach(call.goal.network, self.private_hosts)
         headers = self.secrets.headers(server.headers, call.goal)
         begun: list[str] = []
@@ -120,6 +119,11 @@ class Mcp:
 async def _talk_by_http(
     url: str, headers: dict[str, str], reach: Reach, asked: Json, begun: list[str]
 ) -> Json:
+    import mcp
+    from mcp.client.streamable_http import streamable_http_client
+
+    from loopwright_executor.programs import mcp_stdio
+
     async with (
         httpx2.AsyncClient(transport=Pinned(reach), headers=headers, timeout=60.0) as http,
         mcp.Client(streamable_http_client(url, http_client=http)) as client,

@@ -11,11 +11,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeGuard
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeGuard
 
 import httpx2
-import openai
-from openai import AsyncOpenAI
 
 from loopwright.errors import ErrorInfo, LoopwrightError
 from loopwright.service.llm.capabilities import CapField
@@ -24,6 +23,9 @@ from loopwright.service.llm.settings import DEFAULT_BASE_URL, LlmSettings
 from loopwright.service.llm.spend import Tokens
 from loopwright.service.logs import Redactor
 from loopwright.wire import Json
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 #: To make the connection, in seconds; the rest of a call's time is the model's.
 CONNECT_S = 10.0
@@ -78,21 +80,32 @@ class Llm:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+        self._key = key
+        self._base_url = settings.openai_base_url
+        self._transport = transport
         self._redactor = Redactor([key])
         self._now = now
         self.keyless = (
             transport is None and not key and settings.openai_base_url == DEFAULT_BASE_URL
         )
-        self._client = AsyncOpenAI(
-            api_key=key or _NO_KEY,
-            base_url=settings.openai_base_url,
+
+    @cached_property
+    def _client(self) -> AsyncOpenAI:
+        """Made at the first call: importing it takes a second, and many goals need no model."""
+        from openai import AsyncOpenAI
+
+        transport = self._transport
+        return AsyncOpenAI(
+            api_key=self._key or _NO_KEY,
+            base_url=self._base_url,
             max_retries=0,
             http_client=httpx2.AsyncClient(transport=transport) if transport else None,
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        if "_client" in self.__dict__:
+            await self._client.close()
 
     async def ask(self, call: Call, stop: asyncio.Event) -> Answer:
         """The answer, or CallFailedError. Leaves off at once when `stop` is set."""
@@ -111,11 +124,13 @@ class Llm:
             await asyncio.gather(sending, stopping, return_exceptions=True)
 
     async def _send(self, call: Call) -> Answer:
+        from openai import APIStatusError
+
         failure: Failure | None = None
         try:
             raw = await self._client.chat.completions.with_raw_response.create(**_arguments(call))
             body = self._redactor.text(raw.text)
-        except openai.APIStatusError as error:
+        except APIStatusError as error:
             response = error.response
             body = self._redactor.text(response.text)
             failure = of_status(response.status_code, response.headers, body, self._now())

@@ -14,7 +14,6 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 import httpx2
-import openai
 
 from loopwright.errors import ErrorInfo, ErrorKind
 from loopwright.wire import Json
@@ -80,6 +79,8 @@ def of_status(status: int, headers: Mapping[str, str], body: str, now: datetime)
 
 def of_transport(error: Exception) -> Failure:
     """The failure behind an exception of the client library: no status was received."""
+    import openai  # here and not above: it takes a second, and most processes never call a model
+
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
     what = type(cause).__name__
     if isinstance(cause, _UNSENT):
