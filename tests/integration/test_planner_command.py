@@ -56,7 +56,7 @@ async def test_a_program_is_told_where_the_loop_stands_and_sees_its_workspace(
     tmp_path: Path,
 ) -> None:
     plan = await planned(tmp_path, ECHO, tools=["file"])
-    tools = ["file.delete", "file.edit", "file.read", "file.write"]
+    tools = [f"file.{name}" for name in ("delete", "edit", "patch", "read", "search", "write")]
     assert json.loads(plan.summary) == [1, tools, ["be brief"], "failed", "seven\n"]
 
 
