@@ -53,6 +53,11 @@ def of(value: int | float, cap: int | float | None) -> str:
     return f"{value}" if cap is None else f"{value}/{cap}"
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular where there is one."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def outcome(view: LoopView) -> Text:
     """The outcome, or what the loop is doing."""
     text = view.outcome or _WORKING.get(view.state, view.state)
@@ -158,7 +163,8 @@ def ending(view: LoopView, commands: Sequence[str]) -> Panel:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style=DIM, no_wrap=True)
     grid.add_column(overflow="fold")
-    reason = view.reason or (view.held.reason if view.held else None)
+    # A hold's reason is what the loop will end with if nobody answers, no news while it waits.
+    reason = view.reason
     why = f"  ({reason.replace('_', ' ')})" if reason else ""
     grid.add_row("outcome" if view.outcome else "held", outcome(view).append(why, style=DIM))
     grid.add_row("because", Text(view.detail))
@@ -208,20 +214,27 @@ def forecast(view: LoopView) -> str | None:
     return "expected in the end: " + ", ".join(parts)
 
 
-def loops_table(views: Iterable[LoopView]) -> Table:
-    """A list of loops, the newest first."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("loop", "goal", "state", "iteration", "score", "tokens", "cost", "time"):
-        table.add_column(name, no_wrap=name != "goal", justify="left")
+def loops_table(views: Sequence[LoopView]) -> Table:
+    """A list of loops, the newest first; what no loop has spent takes no room."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("loop", no_wrap=True, min_width=26)
+    table.add_column("goal", overflow="ellipsis", no_wrap=True, max_width=24)
+    table.add_column("state", no_wrap=True, min_width=12)
+    table.add_column("iteration", no_wrap=True, min_width=5)
+    table.add_column("score", no_wrap=True, min_width=5)
+    table.add_column("time", no_wrap=True, min_width=6)
+    spenders = any(item.spent.tokens or item.spent.cost_microusd for item in views)
+    if spenders:
+        table.add_column("spent", no_wrap=True)
     for item in views:
+        money = f"{item.spent.tokens} tok {usd(item.spent.cost_microusd)}"
         table.add_row(
             item.loop,
             item.name,
             outcome(item),
             of(item.iteration, item.caps.iterations),
             "" if item.best is None else f"{item.best.score:.2f}",
-            str(item.spent.tokens),
-            usd(item.spent.cost_microusd),
             seconds(item.duration_s),
+            *([money] if spenders else []),
         )
     return table

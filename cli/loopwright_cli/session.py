@@ -20,6 +20,7 @@ from rich.console import Console
 from loopwright.client import Client
 from loopwright.connection import Connection
 from loopwright.errors import GoalInvalidError, LoopwrightError
+from loopwright_cli.runtime import servers
 from loopwright_cli.runtime.places import Place, Runtime, data_folder, find
 
 T = TypeVar("T")
@@ -99,6 +100,7 @@ def _program() -> str:
 
 def start_detached(place: Place, executors: int = 1) -> Runtime:
     """Start the supervisor as a process of its own and wait until everything is up."""
+    servers.git_program()
     place.make()
     log = place.logs / "up.log"
     argv = [sys.executable, "-m", "loopwright_cli", "up", "--data", str(place.root)]

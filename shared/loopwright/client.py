@@ -88,7 +88,8 @@ class Client:
         except (OSError, nats.errors.Error, TimeoutError) as error:
             raise BusUnavailableError(
                 f"no NATS server answers at {to.url} ({type(error).__name__}); "
-                "start the local runtime with: loopwright up"
+                "start it, or set LOOPWRIGHT_NATS_URL to where it is; "
+                "a local runtime starts with: loopwright up"
             ) from error
         self._nc = nc
         return self

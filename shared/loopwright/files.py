@@ -92,16 +92,15 @@ class Lines:
 
 
 def _nearest(path: str, message: str) -> str:
-    """For an unknown field, the known name that was probably meant."""
+    """For an unknown field, the known name that was probably meant, or where this one belongs."""
     name = path.rsplit(".", 1)[-1]
-    close = difflib.get_close_matches(name, _known_names(), n=1, cutoff=0.7)
-    return f"{message}; did you mean `{close[0]}`?" if close else message
-
-
-def _known_names() -> list[str]:
     schema = Goal.model_json_schema(by_alias=True)
     models = [schema, *schema["$defs"].values()]
-    return sorted({name for model in models for name in model.get("properties", {})})
+    known = {name for model in models for name in model.get("properties", {})}
+    if name in schema["properties"]:
+        return f"{message}; `{name}` belongs at the top of the goal"
+    close = difflib.get_close_matches(name, sorted(known - {name}), n=1, cutoff=0.7)
+    return f"{message}; did you mean `{close[0]}`?" if close else message
 
 
 def _invalid(path: str, message: str) -> GoalInvalidError:

@@ -13,6 +13,7 @@ from loopwright.files import read_goal
 from loopwright.goal import Goal
 from loopwright_cli.follow import finish, follow
 from loopwright_cli.recordings import insert
+from loopwright_cli.render import counted
 from loopwright_cli.session import (
     INVALID,
     DataOption,
@@ -75,8 +76,8 @@ def validate(path: GoalArgument, data: DataOption = None, as_json: JsonOption = 
     if as_json:
         at.emit({"valid": True, "name": goal.name, "digest": goal.digest()})
     else:
-        checks = len(goal.verify.checks)
-        out.print(f"{path} is a valid goal: {goal.name}, {checks} checks, {goal.planner.backend}.")
+        checks = counted(len(goal.verify.checks), "check")
+        out.print(f"{path} is a valid goal: {goal.name}, {checks}, {goal.planner.backend}.")
 
 
 @app.command()

@@ -14,6 +14,9 @@ from loopwright_cli.session import DataOption, JsonOption, out, perform, session
 
 app = typer.Typer(help="What could not be handled, with its reason.", no_args_is_help=True)
 
+#: How much of a reason a list shows.
+LIST_CHARS = 120
+
 SeqArgument = Annotated[int, typer.Argument(metavar="N", help="Its number.", min=1)]
 SeqsArgument = Annotated[list[int], typer.Argument(metavar="N...", help="Their numbers.", min=1)]
 
@@ -45,8 +48,15 @@ def _table(letters: list[Letter]) -> Table:
     for name in ("n", "time", "subject", "why"):
         table.add_column(name, no_wrap=name in ("n", "time"), overflow="fold")
     for letter in letters:
-        table.add_row(str(letter.seq), letter.time[:19], letter.subject, Text(letter.reason))
+        table.add_row(
+            str(letter.seq), letter.time[:19], letter.subject, Text(_start(letter.reason))
+        )
     return table
+
+
+def _start(reason: str) -> str:
+    """What a list has room for; `show` has the rest."""
+    return reason if len(reason) <= LIST_CHARS else reason[: LIST_CHARS - 1] + "…"
 
 
 @app.command()

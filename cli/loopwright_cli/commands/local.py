@@ -53,7 +53,6 @@ def up(
         if detach:
             ready(find(at.place) or start_detached(at.place, executors))
             return
-        at.place.make()
         supervisor = Supervisor(at.place, executors, say=lambda text: err.print(text, markup=False))
         asyncio.run(supervisor.run(ready))
     except OSError as error:
@@ -103,7 +102,9 @@ def doctor(data: DataOption = None, as_json: JsonOption = False) -> None:
         Finding("loopwright", True, _version("loopwright-cli")),
         _program("git", lambda: _output(servers.git_program(), "--version")),
         _program("nats-server", lambda: _output(str(servers.nats_program()), "--version")),
-        _program("valkey", lambda: _output(str(servers.valkey_program()), "--version")),
+        _program(
+            "valkey", lambda: _output(str(servers.valkey_program()), "--version").split(" sha=")[0]
+        ),
         _sandbox(),
         *_runtime(at.place),
     ]
@@ -142,7 +143,8 @@ def _sandbox() -> Finding:
     except ImportError as error:
         return Finding("sandbox", False, f"{error}; pip install 'loopwright-cli[local]'")
     found = asyncio.run(probe())
-    return Finding("sandbox", found.level != "none", f"{found.level}: {'; '.join(found.reasons)}")
+    why = f": {'; '.join(found.reasons)}" if found.reasons else ""
+    return Finding("sandbox", found.level != "none", f"{found.level}{why}")
 
 
 def _runtime(place: Place) -> list[Finding]:

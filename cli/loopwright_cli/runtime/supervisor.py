@@ -74,6 +74,7 @@ class Supervisor:
     async def run(self, on_ready: Callable[[Runtime], None]) -> None:
         """Run until SIGINT, SIGTERM or `down`; nothing half-started is left behind."""
         servers.git_program()
+        self.place.make()
         with locked(self.place):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -69,6 +69,6 @@ class Controls:
                 return CONTROL.validate_json(message.data)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
-                why = f"no control message: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+                why = ": ".join(("no control message", *map(str, first["loc"]), first["msg"]))
         await answer(self.bus, message, {"accepted": False, "reason": why})
         raise UnreadableError(why)

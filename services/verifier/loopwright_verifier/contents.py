@@ -94,7 +94,7 @@ def _regex(check: RegexCheck, tree: Path) -> CheckResult:
     most = check.max_count
     good = count >= check.min_count and (most is None or count <= most)
     wanted = f"at least {check.min_count}" if most is None else f"{check.min_count} to {most}"
-    message = f"{check.pattern!r} matches {count} times in {check.path}, {wanted} are wanted"
+    message = f"{check.pattern!r} is found {count} × in {check.path}, {wanted} wanted"
     return result(check.name, "passed" if good else "failed", message, judged=text.encode())
 
 
