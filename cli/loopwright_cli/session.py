@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -130,6 +130,16 @@ def perform(session: Session, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except LoopwrightError as error:
         fail(session, error)
+
+
+def ask(session: Session, question: Callable[[Client], Awaitable[T]]) -> T:
+    """What one call of the client answers; a failure becomes a sentence and an exit code."""
+
+    async def work() -> T:
+        async with session.client() as client:
+            return await question(client)
+
+    return perform(session, work())
 
 
 def fail(session: Session, error: LoopwrightError) -> NoReturn:

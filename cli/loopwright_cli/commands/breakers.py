@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loopwright.breaker import Breaker
 from loopwright_cli.render import BAD, GOOD, WARN
-from loopwright_cli.session import DataOption, JsonOption, Session, out, perform, session
+from loopwright_cli.session import DataOption, JsonOption, Session, ask, out, session
 
 app = typer.Typer(help="Circuit breakers of models, tools and servers.", no_args_is_help=True)
 
@@ -27,11 +27,7 @@ def ls(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List every breaker that has counted a failure or was moved by hand."""
     at = session(data, as_json)
 
-    async def work() -> list[Breaker]:
-        async with at.client() as client:
-            return await client.breakers.ls()
-
-    found = perform(at, work())
+    found = ask(at, lambda client: client.breakers.ls())
     if as_json:
         at.emit([breaker.model_dump(mode="json") for breaker in found])
     elif found:
@@ -63,11 +59,7 @@ def open_(
     """Make no more calls to a dependency until `close`; the loops that need it wait."""
     at = session(data, as_json)
 
-    async def work() -> Breaker:
-        async with at.client() as client:
-            return await client.breakers.open(dependency, reason)
-
-    _say(at, perform(at, work()))
+    _say(at, ask(at, lambda client: client.breakers.open(dependency, reason)))
 
 
 @app.command()
@@ -80,11 +72,7 @@ def close(
     """Let every call through again; the loops that wait go on at once."""
     at = session(data, as_json)
 
-    async def work() -> Breaker:
-        async with at.client() as client:
-            return await client.breakers.close(dependency, reason)
-
-    _say(at, perform(at, work()))
+    _say(at, ask(at, lambda client: client.breakers.close(dependency, reason)))
 
 
 def _say(at: Session, breaker: Breaker) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loopwright.letters import Letter
-from loopwright_cli.session import DataOption, JsonOption, out, perform, session
+from loopwright_cli.session import DataOption, JsonOption, ask, out, perform, session
 
 app = typer.Typer(help="What could not be handled, with its reason.", no_args_is_help=True)
 
@@ -30,11 +30,7 @@ def ls(
     """List the newest dead letters."""
     at = session(data, as_json)
 
-    async def work() -> list[Letter]:
-        async with at.client() as client:
-            return await client.letters.ls(limit)
-
-    found = perform(at, work())
+    found = ask(at, lambda client: client.letters.ls(limit))
     if as_json:
         at.emit([letter.model_dump(mode="json", exclude={"body_base64"}) for letter in found])
     elif found:
@@ -64,11 +60,7 @@ def show(seq: SeqArgument, data: DataOption = None, as_json: JsonOption = False)
     """Show one dead letter with its headers and its body."""
     at = session(data, as_json)
 
-    async def work() -> Letter:
-        async with at.client() as client:
-            return await client.letters.show(seq)
-
-    letter = perform(at, work())
+    letter = ask(at, lambda client: client.letters.show(seq))
     if as_json:
         at.emit(letter.model_dump(mode="json"))
         return

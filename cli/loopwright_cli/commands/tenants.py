@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loopwright.tenant import Tenant
 from loopwright_cli.render import usd
-from loopwright_cli.session import DataOption, JsonOption, Session, out, perform, session
+from loopwright_cli.session import DataOption, JsonOption, Session, ask, out, session
 
 app = typer.Typer(help="What each tenant may spend and run.", no_args_is_help=True)
 
@@ -25,11 +25,7 @@ def ls(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the tenants that have a quota."""
     at = session(data, as_json)
 
-    async def work() -> list[Tenant]:
-        async with at.client() as client:
-            return await client.tenants.ls()
-
-    found = perform(at, work())
+    found = ask(at, lambda client: client.tenants.ls())
     if as_json:
         at.emit([tenant.model_dump(mode="json") for tenant in found])
     elif found:
@@ -43,11 +39,7 @@ def show(name: NameArgument, data: DataOption = None, as_json: JsonOption = Fals
     """Show a tenant's quota, its leases and what it has spent."""
     at = session(data, as_json)
 
-    async def work() -> Tenant:
-        async with at.client() as client:
-            return await client.tenants.show(name)
-
-    _say(at, perform(at, work()))
+    _say(at, ask(at, lambda client: client.tenants.show(name)))
 
 
 @app.command("set")
@@ -80,11 +72,7 @@ def set_(
     changes: dict[str, str | int] = {k: f"{v}" for k, v in dollars.items() if v is not None}
     changes |= {k: v for k, v in counts.items() if v is not None}
 
-    async def work() -> Tenant:
-        async with at.client() as client:
-            return await client.tenants.set(name, changes, clear=clear)
-
-    _say(at, perform(at, work()))
+    _say(at, ask(at, lambda client: client.tenants.set(name, changes, clear=clear)))
 
 
 def _say(at: Session, tenant: Tenant) -> None:
