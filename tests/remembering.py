@@ -14,6 +14,8 @@ from loopwright import subjects
 from loopwright.objects import Objects
 from loopwright.service.bus import Bus
 from loopwright.service.metrics import Metrics
+from loopwright.service.settings import ServiceSettings
+from loopwright.service.tracing import Tracing
 from loopwright_state.learning import Learner
 from loopwright_state.memories import Memories
 from loopwright_state.projector import Projector
@@ -34,7 +36,8 @@ async def remembering(
     bus: Bus, objects: Objects, life: timedelta | None = None
 ) -> AsyncIterator[Remembering]:
     """Memories that are followed, learned and answered, until the block ends."""
-    learner = Learner(bus, objects, Metrics(), Memories(bus), life)
+    tracing = Tracing("state", ServiceSettings(replica="state"))
+    learner = Learner(bus, objects, Metrics(), Memories(bus), tracing, life)
     answers = Remembering(learner)
     await answers.listen(Queries(cast(Projector, BusOnly(bus))))
     stop = asyncio.Event()

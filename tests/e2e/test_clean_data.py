@@ -90,8 +90,8 @@ def test_one_trace_runs_through_all_processes(here: Installation, achieved: dict
                 found.add(path.stem)
         return found
 
-    wanted = {"coordinator", "planner", "executor", "verifier"}
-    wait_until(lambda: services() >= wanted, 10)
+    wanted = {"coordinator", "planner", "executor", "verifier", "state"}
+    wait_until(lambda: services() >= wanted, 30)
 
 
 def test_a_missing_action_ends_exhausted_with_the_best_named(

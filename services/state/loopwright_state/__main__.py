@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from loopwright.service.app import process, serve
+from loopwright.service.app import Process, process, serve
 from loopwright.service.bus import Bus
 from loopwright.service.role import declared
 from loopwright.service.settings import load
@@ -64,56 +65,55 @@ def everyone(settings: StateSettings) -> tuple[Target, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs once the bus is there."""
+
+    projector: Projector
+    notifier: Notifier
+    learner: Learner
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Project, tell and learn until stopped."""
+        async with asyncio.TaskGroup() as group:
+            for part in (self.projector, self.notifier, self.learner, self.learner.memories):
+                group.create_task(part.run(stop))
+
+
+async def started(bus: Bus, parts: Process, settings: StateSettings, store: Store) -> Running:
+    """Every part on the bus, queries answered from now on."""
+    objects = await declared(bus, NOTIFIER)
+    projector = Projector(bus, objects, store, StateMetrics(parts.metrics.registry))
+    queries = Queries(projector)
+    await queries.listen()
+    life = timedelta(days=settings.memory_days) if settings.memory_days else None
+    learner = Learner(bus, objects, parts.metrics, Memories(bus), parts.tracing, life)
+    await Remembering(learner).listen(queries)
+    told = deliveries(settings), everyone(settings), settings.notify_on
+    return Running(projector, Notifier(bus, objects, parts.metrics, *told), learner)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     settings = load(StateSettings)
     parts = process("state", settings)
-    metrics = StateMetrics(parts.metrics.registry)
     store = Store(connect(settings.redis_url.get_secret_value(), settings.redis_password_file))
-    projectors: list[Projector] = []
-    notifiers: list[Notifier] = []
-    learners: list[Learner] = []
+    running: list[Running] = []
 
     async def prepare(bus: Bus) -> None:
-        objects = await declared(bus, NOTIFIER)
-        projector = Projector(bus, objects, store, metrics)
-        queries = Queries(projector)
-        await queries.listen()
-        life = timedelta(days=settings.memory_days) if settings.memory_days else None
-        learner = Learner(bus, objects, parts.metrics, Memories(bus), life)
-        await Remembering(learner).listen(queries)
-        learners.append(learner)
-        projectors.append(projector)
-        notifiers.append(
-            Notifier(
-                bus,
-                objects,
-                parts.metrics,
-                deliveries(settings),
-                everyone(settings),
-                settings.notify_on,
-            )
-        )
+        running.append(await started(bus, parts, settings, store))
 
     async def run(stop: asyncio.Event) -> None:
-        await projectors[0].run(stop)
-
-    async def notify(stop: asyncio.Event) -> None:
-        await notifiers[0].run(stop)
-
-    async def learn(stop: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(learners[0].memories.run(stop))
-            group.create_task(learners[0].run(stop))
+        await running[0].run(stop)
 
     async def ready() -> bool:
         try:
-            return bool(projectors and projectors[0].healthy and await store.redis.ping())
+            return bool(running and running[0].projector.healthy and await store.redis.ping())
         except (RedisError, OSError):
             return False
 
     parts.on_start.append(prepare)
-    parts.background += [run, notify, learn]
+    parts.background.append(run)
     parts.ready_checks.append(ready)
     serve(parts)
 

@@ -19,6 +19,7 @@ from loopwright.service.bus import Bus
 from loopwright.service.intake import Intake, RetryLaterError
 from loopwright.service.metrics import Metrics
 from loopwright.service.streams import LEARNER
+from loopwright.service.tracing import Tracing
 from loopwright_state.lessons import learned
 from loopwright_state.memories import Memories
 from loopwright_state.story import Story
@@ -46,6 +47,7 @@ class Learner:
     objects: Objects
     metrics: Metrics
     memories: Memories
+    tracing: Tracing
     life: timedelta | None = None
     """How long a memory is told to others."""
 
@@ -66,6 +68,7 @@ class Learner:
             return
         if story.loop is None or story.loop.ended_at is None:
             raise RetryLaterError(f"the log of {loop} is not read to its end", AGAIN_S)
-        found = learned(story, story.loop.ended_at, self.life)
-        kept = [item.id for item in found if await self.memories.keep(item)]
-        log.info("learned", loop=loop, kept=len(kept), known=len(found) - len(kept))
+        with self.tracing.span("state", story.loop.traceparent, {"loopwright.loop": loop}):
+            found = learned(story, story.loop.ended_at, self.life)
+            kept = [item.id for item in found if await self.memories.keep(item)]
+            log.info("learned", loop=loop, kept=len(kept), known=len(found) - len(kept))
