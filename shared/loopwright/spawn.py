@@ -121,13 +121,20 @@ def drafts(parent: dict[str, Json], spawn: Spawn) -> Iterator[Draft]:
             workspace = {} if given.workspace == "empty" else parent.get("workspace", {})
             nesting = {"depth": max(0, depth - 1), "fan_out": fan_out}
             fixed = {"workspace": workspace, "nesting": nesting, "on_exhausted": "stop"}
-            yield Draft(given, kept | own | fixed)
+            yield Draft(given, _reaching(kept | own | fixed))
 
 
 #: Parts of a goal that are of the loop itself.
 _OWN = frozenset({"id", "pattern", "nesting", "approvals", "notify", "origin", "workspace"})
 #: Parts of a child that are parts of a goal.
 _GIVEN = {"name", "objective", "constraints", "planner", "tools", "verify"}
+
+
+def _reaching(goal: dict[str, Json]) -> dict[str, Json]:
+    """The goal without servers that its tools can no longer call."""
+    if "mcp" in goal.get("tools", ()):
+        return goal
+    return {key: value for key, value in goal.items() if key != "mcp"}
 
 
 def _of_item(child: Child, item: str, *, alone: bool) -> Child:

@@ -8,7 +8,7 @@ import secrets
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,10 @@ USUAL_NATS, USUAL_MONITOR, USUAL_VALKEY = 4222, 8222, 6379
 #: What a child may see of our environment; secrets of other programs are not among it.
 PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PASSED_PREFIXES = ("LOOPWRIGHT_", "OTEL_")
-#: Only the planner talks to models.
-PLANNER_ONLY = ("OPENAI_",)
+#: Who talks to models: the planner, and the verifier's judges.
+ASKS_MODELS, MODEL_SETTINGS = ("planner", "verifier"), ("OPENAI_",)
+#: Secrets that one service alone is told.
+OWN_SECRETS = {"LOOPWRIGHT_SECRETS": "executor", "LOOPWRIGHT_NOTIFY_SECRET": "state"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,7 @@ def _service(place: Place, name: str, port: int, base: dict[str, str], redis_url
         "LOOPWRIGHT_REPLICA": name,
         "LOOPWRIGHT_TRACE_FILE": str(place.traces / f"{name}.ndjson"),
     }
-    if kind == "planner":
-        env |= {k: v for k, v in os.environ.items() if k.startswith(PLANNER_ONLY)}
+    env = service_environment(kind, env, os.environ)
     if kind == "state":
         env["LOOPWRIGHT_REDIS_URL"] = redis_url
         env.setdefault("LOOPWRIGHT_NOTIFY_HOSTS", '["127.0.0.1", "localhost"]')
@@ -122,6 +123,16 @@ def _service(place: Place, name: str, port: int, base: dict[str, str], redis_url
         _http_up(f"http://{HOST}:{port}/readyz"),
         stop_s=20.0,
     )
+
+
+def service_environment(
+    kind: str, env: Mapping[str, str], ours: Mapping[str, str]
+) -> dict[str, str]:
+    """Of `env` what a service of this kind may know, and what it needs of our own environment."""
+    told = {name: value for name, value in env.items() if OWN_SECRETS.get(name, kind) == kind}
+    if kind in ASKS_MODELS:
+        told |= {name: value for name, value in ours.items() if name.startswith(MODEL_SETTINGS)}
+    return told
 
 
 def _http_up(url: str) -> Callable[[], Awaitable[bool]]:
