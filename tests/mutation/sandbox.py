@@ -110,4 +110,23 @@ _REACH = (
     ),
 )
 
-ROWS: tuple[Mutant, ...] = (*_EFFECTS, *_REFUSALS, *_REACH)
+KEPT = "tests/integration/test_kept_secrets.py"
+
+_SECRETS: tuple[Mutant, ...] = (
+    Mutant(
+        "commits a secret that a plan has put into the workspace",
+        f"{EXECUTOR}/app.py",
+        "succeeded = outcomes == ran and not any",
+        "succeeded = not any",
+        f"{KEPT}::test_an_action_that_may_fail_leaves_no_secret_either",
+    ),
+    Mutant(
+        "tells every service every secret",
+        "cli/loopwright_cli/runtime/layout.py",
+        " if OWN_SECRETS.get(name, kind) == kind}",
+        "}",
+        "tests/unit/test_layout.py::test_a_secret_is_told_to_the_services_that_use_it",
+    ),
+)
+
+ROWS: tuple[Mutant, ...] = (*_EFFECTS, *_REFUSALS, *_REACH, *_SECRETS)

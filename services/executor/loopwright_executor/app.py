@@ -50,9 +50,10 @@ class ExecuteStep:
                 outcomes = await joining.run(request.goal, tree, request.data.joined)
                 succeeded, rest = all(item.status != "failed" for item in outcomes), []
             else:
-                outcomes = await self._run_all(request, tree, started)
+                ran = await self._run_all(request, tree, started)
                 actions = request.data.plan.actions
-                succeeded = not any(map(stops, actions, outcomes))
+                outcomes = await self.tools.without_secrets(request.goal, tree, ran)
+                succeeded = outcomes == ran and not any(map(stops, actions, outcomes))
                 rest = skipped(actions[len(outcomes) :])
             snapshot = await self._commit(request, tree, base) if succeeded else None
             digest = snapshot and await self.workspaces.contents(request.loop, snapshot.revision)

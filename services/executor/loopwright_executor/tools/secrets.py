@@ -31,6 +31,10 @@ class Secrets:
 
         return _REFERENCE.sub(value, text)
 
+    def of(self, goal: Goal) -> dict[str, str]:
+        """The secrets that a goal's actions can have got hold of."""
+        return {name: self.values[name] for name in goal.secrets if name in self.values}
+
     def headers(self, lines: tuple[str, ...], goal: Goal) -> dict[str, str]:
         """Headers from `Name: value` lines; StepError for a line that is none."""
         found: dict[str, str] = {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from loopwright.errors import StepError
+from loopwright.goal import Goal
 from loopwright.plan import ActionOutcome
 from loopwright.spawn import SPAWN_TOOL
 from loopwright.tools import TOOLS, OwnTool, action_faults
@@ -19,6 +22,7 @@ from loopwright_executor.tools import files
 from loopwright_executor.tools.call import Call
 from loopwright_executor.tools.commands import Commands
 from loopwright_executor.tools.http import Http
+from loopwright_executor.tools.kept import kept_secret
 from loopwright_executor.tools.mcp import Mcp
 from loopwright_executor.tools.own import Own
 from loopwright_executor.tools.secrets import Secrets
@@ -43,6 +47,22 @@ class Toolbox:
         runner = self._runner(call.action.tool)
         self.commands.sandbox_for(call)
         return await self.once.run(call, lambda: self._act(call, runner))
+
+    async def without_secrets(
+        self, goal: Goal, tree: Path, outcomes: Sequence[ActionOutcome]
+    ) -> list[ActionOutcome]:
+        """The outcomes, the last one failed where the workspace now holds a secret of the goal."""
+        secrets = self.http.secrets.of(goal)
+        found = await asyncio.to_thread(kept_secret, tree, secrets) if secrets else None
+        if found is None or not outcomes:
+            return [*outcomes]
+        path, name = found
+        said = (
+            f"{path} holds the secret {name}; nothing of this plan is kept, since a workspace is "
+            "stored and shown. Leave the secret where the tool puts it."
+        )
+        denied = {"status": "failed", "failure": "permission_denied", "stderr": said}
+        return [*outcomes[:-1], outcomes[-1].model_copy(update=denied)]
 
     async def _act(self, call: Call, runner: Runner) -> ActionOutcome:
         """The action's outcome; a failure of its own is one too."""
