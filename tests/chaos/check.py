@@ -31,7 +31,7 @@ from loopwright.events import LoopAdmitted, LoopEnded, Settlement
 from loopwright.goal import Goal
 from loopwright.letters import Letters
 from loopwright.listing import subjects_of
-from loopwright.service.streams import COORDINATOR, INTAKE
+from loopwright.service.consumers import COORDINATOR, INTAKE
 from loopwright.subjects import ROLES
 from loopwright_state.core import POSITION
 from loopwright_state.store import decode_position

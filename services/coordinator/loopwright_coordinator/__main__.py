@@ -7,11 +7,12 @@ import asyncio
 from loopwright import subjects
 from loopwright.service.app import Work, process, serve
 from loopwright.service.bus import Bus
+from loopwright.service.consumers import COORDINATOR
 from loopwright.service.gate import Gate
 from loopwright.service.metrics import BreakerMetrics, CoordinatorMetrics, WatchdogMetrics
 from loopwright.service.role import declared
 from loopwright.service.settings import load
-from loopwright.service.streams import COORDINATOR, declare_when_up
+from loopwright.service.streams import declare_when_up
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.app import Coordinator
 from loopwright_coordinator.control import Controls

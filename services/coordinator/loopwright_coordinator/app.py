@@ -28,9 +28,9 @@ from loopwright.loop import Loop
 from loopwright.payloads import check_out
 from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
+from loopwright.service.consumers import COORDINATOR, FAMILY, INTAKE, TENANTS
 from loopwright.service.intake import Intake
 from loopwright.service.metrics import CoordinatorMetrics, Metrics
-from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, TENANTS
 from loopwright.service.tracing import Tracing, trace_id, traceparent
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.control import Controls

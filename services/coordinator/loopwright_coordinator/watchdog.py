@@ -23,9 +23,9 @@ from loopwright.errors import BusUnavailableError, LoopwrightError
 from loopwright.listing import open_loops, subjects_of
 from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
+from loopwright.service.consumers import COORDINATOR, FAMILY, INTAKE
 from loopwright.service.intake import pause
 from loopwright.service.metrics import BREAKER_LEVELS, WatchdogMetrics
-from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE
 from loopwright_coordinator.admission import Settle
 from loopwright_coordinator.inputs import Begin, Woken
 from loopwright_coordinator.log import Log

@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 
 from loopwright.service.app import Process, process, serve
 from loopwright.service.bus import Bus
+from loopwright.service.consumers import NOTIFIER
 from loopwright.service.role import declared
 from loopwright.service.settings import load
-from loopwright.service.streams import NOTIFIER
 from loopwright_state.learning import Learner
 from loopwright_state.memories import Memories
 from loopwright_state.notices import Target

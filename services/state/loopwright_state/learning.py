@@ -16,9 +16,9 @@ from loopwright.errors import BusUnavailableError, LoopwrightError
 from loopwright.objects import Objects
 from loopwright.payloads import check_out
 from loopwright.service.bus import Bus
+from loopwright.service.consumers import LEARNER
 from loopwright.service.intake import Intake, RetryLaterError
 from loopwright.service.metrics import Metrics
-from loopwright.service.streams import LEARNER
 from loopwright.service.tracing import Tracing
 from loopwright_state.lessons import learned
 from loopwright_state.memories import Memories

@@ -23,9 +23,9 @@ from loopwright.objects import Objects
 from loopwright.payloads import check_out
 from loopwright.service.bus import Bus
 from loopwright.service.cache import Cache
+from loopwright.service.consumers import NOTIFIER
 from loopwright.service.intake import Intake, RetryLaterError
 from loopwright.service.metrics import Metrics
-from loopwright.service.streams import NOTIFIER
 from loopwright_state.notices import Letter, Target, notifications, targets
 from loopwright_state.webhooks import Deliveries, NotDeliveredError, UndeliverableError
 

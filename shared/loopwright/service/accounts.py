@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from loopwright.service.consumers import COORDINATOR
 from loopwright.service.permissions import (
     ADMIN,
     SERVICES,
@@ -19,7 +20,6 @@ from loopwright.service.permissions import (
     inbox,
     users,
 )
-from loopwright.service.streams import COORDINATOR
 from loopwright.wire import Json
 
 #: The account that holds the streams; its two identities write them.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loopwright import subjects
-from loopwright.service.streams import COORDINATOR, FAMILY, INTAKE, LEARNER, NOTIFIER, TENANTS
+from loopwright.service.consumers import COORDINATOR, FAMILY, INTAKE, LEARNER, NOTIFIER, TENANTS
 from loopwright.subjects import ROLES, Role
 
 STATE = "state"

@@ -1,8 +1,4 @@
-"""Streams and consumers, declared once, here; the coordinator applies them at its start.
-
-A consumer's settings are the server's: what another service passes when it binds is ignored, so
-nothing else may declare one.
-"""
+"""Streams, declared once, here, with their consumers; the coordinator applies them at its start."""
 
 from __future__ import annotations
 
@@ -12,9 +8,7 @@ from dataclasses import dataclass
 import structlog
 from nats.js import JetStreamContext
 from nats.js.api import (
-    AckPolicy,
     ConsumerConfig,
-    DeliverPolicy,
     DiscardPolicy,
     ObjectStoreConfig,
     RetentionPolicy,
@@ -24,6 +18,8 @@ from nats.js.api import (
 from nats.js.errors import NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
 from loopwright import subjects
+from loopwright.service import consumers
+from loopwright.service.consumers import INTAKE
 from loopwright.service.settings import ServiceSettings
 
 log = structlog.get_logger()
@@ -36,32 +32,8 @@ _DAY_S = 86_400.0
 #: How long it is known that an action was done that must not be done twice. A loop that is held
 #: longer than this in the middle of such an action could do it again.
 EFFECTS_DAYS = 400
-#: So many deliveries may be unacknowledged; the server's default of 1,000 stalls a busy consumer.
-MAX_ACK_PENDING = 20_000
-
 #: Changes of a shared record that are kept.
 RECORD_HISTORY = 64
-
-#: The coordinator's intake: stream → what it filters.
-INTAKE: dict[str, str] = {
-    subjects.GOALS: "goal.submitted.*",
-    subjects.CONTROL: "control.*",
-    subjects.RESULTS: "result.*.*",
-    subjects.TIMERS: "timer.fired.*",
-}
-COORDINATOR = "coordinator"
-NOTIFIER = "notifier"
-LEARNER = "learner"
-#: The coordinator's consumer of the log: what a loop's event means to its parent or children.
-FAMILY = "family"
-#: The events that may mean something to them.
-KIN = ("loop_held", "loop_controlled", "loop_ended")
-#: Hears of each loop's end, to return what its tenant leased to it.
-TENANTS = "tenants"
-#: The events that may be news to people; warnings come with the first of them.
-NEWS = ("plan_requested", "loop_held", "loop_controlled", "loop_ended")
-#: One delivery of a notification, redirects and a slow receiver included, in seconds.
-DELIVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,73 +46,22 @@ class Declared:
 
 def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared, ...]:
     """Every stream and consumer of an installation."""
-    loops = StreamConfig(
-        name=subjects.LOOPS,
-        subjects=["loop.>"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.NEW,
-        deny_delete=True,
-        allow_direct=True,
-    )
-    claims = StreamConfig(
-        name=subjects.CLAIMS,
-        subjects=["claim.>"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.NEW,
-        max_age=7 * _DAY_S,
-    )
-    effects = StreamConfig(
-        name=subjects.EFFECTS,
-        subjects=["effect.>"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.NEW,
-        max_age=EFFECTS_DAYS * _DAY_S,
-    )
-    timers = StreamConfig(
-        name=subjects.TIMERS,
-        subjects=["timer.>"],
-        retention=RetentionPolicy.WORK_QUEUE,
-        discard=DiscardPolicy.OLD,  # a stream with schedules refuses any other
-        allow_msg_schedules=True,
-    )
-    dead = StreamConfig(
-        name=subjects.DEAD,
-        subjects=["dead.>"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.OLD,
-        max_age=30 * _DAY_S,
-        max_bytes=1024**3,
-        allow_direct=True,
-    )
-    ended = _consumer(TENANTS, subjects.loop_event("*", "loop_ended"), settings)
-    breakers = _records(subjects.BREAKERS, "breaker.>")
-    memory = StreamConfig(
-        name=subjects.MEMORY,
-        subjects=["memory.*.*"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.OLD,  # the one before on the same subject: what is forgotten goes
-        max_msgs_per_subject=1,
-        allow_direct=True,
-    )
-    learner = _consumer(LEARNER, subjects.loop_event("*", "loop_ended"), settings)
-    notify = _queue(subjects.NOTIFY, "notify.*.*")
-    notifier = _consumer(NOTIFIER, "notify.*.*", settings)
-    notifier.ack_wait = DELIVERY_S
-    requests = tuple(_consumer(role, subjects.requests(role), settings) for role in subjects.ROLES)
     declared = (
-        Declared(loops, (*requests, _told(settings), learner, _family(settings), ended)),
-        Declared(_queue(subjects.GOALS, "goal.submitted.*"), (_intake(subjects.GOALS, settings),)),
-        Declared(_queue(subjects.CONTROL, "control.*"), (_intake(subjects.CONTROL, settings),)),
-        Declared(_queue(subjects.RESULTS, "result.*.*"), (_intake(subjects.RESULTS, settings),)),
-        Declared(claims),
-        Declared(effects),
-        Declared(timers, (_intake(subjects.TIMERS, settings),)),
-        Declared(dead),
-        Declared(notify, (notifier,)),
+        Declared(_loops(), consumers.of_the_log(settings)),
+        *(
+            Declared(_queue(name, INTAKE[name]), (consumers.intake(name, settings),))
+            for name in (subjects.GOALS, subjects.CONTROL, subjects.RESULTS)
+        ),
+        Declared(_kept(subjects.CLAIMS, "claim.>", 7)),
+        Declared(_kept(subjects.EFFECTS, "effect.>", EFFECTS_DAYS)),
+        Declared(_timers(), (consumers.intake(subjects.TIMERS, settings),)),
+        Declared(_dead()),
+        Declared(_queue(subjects.NOTIFY, "notify.*.*"), (consumers.deliveries(settings),)),
         Declared(_records(subjects.LIMITS, "limit.*")),
         Declared(_records(subjects.TENANTS, "tenant.*")),
-        Declared(breakers, (_changes(settings, "breaker.>"),)),
-        Declared(memory),
+        Declared(_records(subjects.BREAKERS, "breaker.>"), (consumers.breakers(settings),)),
+        # One record of each memory: the one before goes, so what is forgotten is gone.
+        Declared(_records(subjects.MEMORY, "memory.*.*", history=1)),
     )
     for item in declared:
         item.stream.storage = StorageType.FILE
@@ -149,40 +70,62 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
     return declared
 
 
-def _told(settings: ServiceSettings) -> ConsumerConfig:
-    """What people may want to be told of; an installation's past is no news."""
-    told = _consumer(NOTIFIER, "", settings)
-    told.filter_subject = None
-    told.filter_subjects = [f"loop.*.{kind}" for kind in NEWS]
-    told.deliver_policy = DeliverPolicy.NEW
-    return told
+def _loops() -> StreamConfig:
+    """The truth: nothing in it can be deleted."""
+    return StreamConfig(
+        name=subjects.LOOPS,
+        subjects=["loop.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        deny_delete=True,
+        allow_direct=True,
+    )
 
 
-def _records(name: str, subject: str) -> StreamConfig:
+def _kept(name: str, subject: str, days: int) -> StreamConfig:
+    """What was done, for as long as somebody could ask."""
+    return StreamConfig(
+        name=name,
+        subjects=[subject],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        max_age=days * _DAY_S,
+    )
+
+
+def _timers() -> StreamConfig:
+    return StreamConfig(
+        name=subjects.TIMERS,
+        subjects=["timer.>"],
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.OLD,  # a stream with schedules refuses any other
+        allow_msg_schedules=True,
+    )
+
+
+def _dead() -> StreamConfig:
+    """Dead letters: the newest, within a room of their own."""
+    return StreamConfig(
+        name=subjects.DEAD,
+        subjects=["dead.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_age=30 * _DAY_S,
+        max_bytes=1024**3,
+        allow_direct=True,
+    )
+
+
+def _records(name: str, subject: str, history: int = RECORD_HISTORY) -> StreamConfig:
     """Records that are changed by compare-and-set; the newest changes of each are kept."""
     return StreamConfig(
         name=name,
         subjects=[subject],
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.OLD,
-        max_msgs_per_subject=RECORD_HISTORY,
+        max_msgs_per_subject=history,
         allow_direct=True,
     )
-
-
-def _changes(settings: ServiceSettings, subject: str) -> ConsumerConfig:
-    """What the coordinators must hear of records from now on."""
-    changes = _consumer(COORDINATOR, subject, settings)
-    changes.deliver_policy = DeliverPolicy.NEW
-    return changes
-
-
-def _family(settings: ServiceSettings) -> ConsumerConfig:
-    """What one loop's event means to another, from the beginning of the log."""
-    family = _consumer(FAMILY, "", settings)
-    family.filter_subject = None
-    family.filter_subjects = [f"loop.*.{kind}" for kind in KIN]
-    return family
 
 
 def _queue(name: str, subject: str) -> StreamConfig:
@@ -192,22 +135,6 @@ def _queue(name: str, subject: str) -> StreamConfig:
         retention=RetentionPolicy.WORK_QUEUE,
         discard=DiscardPolicy.NEW,
         duplicate_window=3600.0,
-    )
-
-
-def _intake(stream: str, settings: ServiceSettings) -> ConsumerConfig:
-    return _consumer(COORDINATOR, INTAKE[stream], settings)
-
-
-def _consumer(name: str, subject: str, settings: ServiceSettings) -> ConsumerConfig:
-    return ConsumerConfig(
-        durable_name=name,
-        filter_subject=subject,
-        ack_policy=AckPolicy.EXPLICIT,
-        deliver_policy=DeliverPolicy.ALL,
-        ack_wait=settings.ack_wait_s,
-        max_deliver=-1,  # a message at its delivery limit stays, invisible to every lag gauge
-        max_ack_pending=MAX_ACK_PENDING,
     )
 
 
