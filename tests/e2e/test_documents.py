@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from installation import ROOT, Installation, installation
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs/goals.md"]
+SERVICES = "coordinator|planner|executor|verifier|state"
 TEMPLATES = sorted((ROOT / "cli/loopwright_cli/templates").glob("*.yaml"))
 
 
@@ -85,3 +86,27 @@ def test_a_wrong_goal_is_refused_with_its_lines(tmp_path: Path) -> None:
     assert not (here.data / "runtime.json").exists()
     faults = here.json("validate", str(path), code=2)["faults"]
     assert {fault["path"] for fault in faults} >= {"objectve", "planner", "verify"}
+
+
+def test_every_file_that_a_document_names_exists() -> None:
+    for document in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/decisions/*.md"),
+    ]:
+        text = document.read_text()
+        named = set(
+            re.findall(r"`((?:tests|services|shared|cli|deploy|examples|docs)/[\w./-]+)`", text)
+        )
+        named |= {
+            f"services/{service}/loopwright_{service}/{name}"
+            for service, name in re.findall(rf"`({SERVICES})/(\w+\.py)`", text)
+        }
+        missing = [path for path in named if not (ROOT / path).exists()]
+        assert not missing, (document.name, missing)
+
+
+def test_every_link_of_a_document_leads_somewhere() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/*/README.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", document.read_text()):
+            assert (document.parent / link).exists(), (document, link)
