@@ -1,7 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
 .PHONY: help effects npm setup demo down test check format contract clean simulate mutants golden isolated \
-	cheats tamper durability proxy bounded chaos recall estimates \
+	cheats tamper durability proxy powercut bounded chaos recall estimates \
 	release-check k8s-check images compose-credentials contract-check version
 
 # Without kept bytecode every process compiles its imports anew, which doubles the time of a start.
@@ -65,6 +65,10 @@ durability: setup ## Kill the bus under load: KILLS=60 ACKS=200000; no acknowled
 
 proxy: setup ## Append through a proxy that cuts and goes silent: MINUTES=10; each exactly once
 	@cd tests && ../$(BIN)/python -m durability $(SEEDED) proxy --minutes $(or $(MINUTES),10)
+
+powercut: setup ## Cut the power of the bus's disk (as root): CUTS=3 ACKS=5000 REPLICAS=1; the default must lose
+	@cd tests && ../$(BIN)/python -m durability $(SEEDED) powercut --cuts $(or $(CUTS),3) \
+		--acks $(or $(ACKS),5000) --replicas $(or $(REPLICAS),1)
 
 bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
 	@cd tests && ../$(BIN)/python -m greedy $(SEEDED) --loops $(or $(LOOPS),2000)

@@ -1,4 +1,4 @@
-"""`python -m durability flips|kills|proxy`: ends with one JSON line of figures."""
+"""`python -m durability flips|kills|proxy|powercut`: ends with one JSON line of figures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import structlog
 
 from durability.flips import flip_bits
 from durability.kills import append_through_kills
+from durability.powercut import cut_power
 from durability.through_proxy import compete_through_proxy
 
 
@@ -45,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     proxy = proofs.add_parser("proxy")
     proxy.add_argument("--minutes", type=float, default=0.0)
     proxy.add_argument("--appends", type=int, default=1_000)
+    power = proofs.add_parser("powercut")
+    power.add_argument("--cuts", type=int, default=3)
+    power.add_argument("--acks", type=int, default=5_000)
+    power.add_argument("--replicas", type=int, default=1)
     return parser
 
 
@@ -64,6 +69,15 @@ async def _run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             )
             sync = "always" if options.sync_always else "default"
             return _figures("durability", asdict(kills), "violations") | {"sync": sync}
+        case "powercut":
+            power = await cut_power(
+                folder,
+                seed=options.seed,
+                cuts=options.cuts,
+                acknowledged=options.acks,
+                replicas=options.replicas,
+            )
+            return _figures("powercut", asdict(power), "violations") | {"sync": "always"}
         case _:
             proxy = await compete_through_proxy(
                 folder, seed=options.seed, appends=options.appends, seconds=60 * options.minutes

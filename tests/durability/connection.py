@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from typing import Any
 
 import nats
 
@@ -30,10 +32,22 @@ async def connected(*urls: str, timeout_s: float = 5.0) -> AsyncIterator[Bus]:
     try:
         yield Bus(nc, timeout_s=timeout_s)
     finally:
-        with contextlib.suppress(OSError):  # cut while it said goodbye
-            await nc.close()
+        # Cut while it said goodbye, or while it reconnected: then nats-py ends with whatever came.
+        (closing,), _ = await asyncio.wait([asyncio.ensure_future(nc.close())])
+        if not closing.cancelled():
+            closing.exception()
 
 
 async def object_store(bus: Bus) -> Objects:
     """The installation's objects."""
     return NatsObjects(await bus.js.object_store(subjects.OBJECTS))
+
+
+async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: nats-py may take a cancellation for a time-out."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1.0)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -68,7 +68,7 @@ async def append_through_kills(
                     log, mine = Log(bus, objects, f"/{index}"), loops[index::TASKS]
                     chance = random.Random(f"{seed}/{index}")
                     group.create_task(compete(log, mine, record, acknowledged, chance))
-            await _replicated(bus)
+            await replicated(bus)
             report.violations = await violations(bus, loops, record)
     report.acknowledged = len(record.acknowledged)
     report.conflicts, report.unknown = len(record.conflicts), len(record.unknown)
@@ -101,7 +101,7 @@ async def _kill(
         await asyncio.to_thread(server.start)
 
 
-async def _replicated(bus: Bus) -> None:
+async def replicated(bus: Bus) -> None:
     """Wait until every server has all of the log: any of them may be the one that is read."""
     while True:
         with contextlib.suppress(TimeoutError, nats.js.errors.APIError):
