@@ -127,6 +127,13 @@ _SECRETS: tuple[Mutant, ...] = (
         "}",
         "tests/unit/test_layout.py::test_a_secret_is_told_to_the_services_that_use_it",
     ),
+    Mutant(
+        "redacts no secret",
+        "shared/loopwright/service/logs.py",
+        "value = value.replace(secret, REDACTED)",
+        "pass",
+        f"{HTTP}::test_a_secret_is_put_in_where_the_goal_lists_it_and_shown_nowhere",
+    ),
 )
 
 ROWS: tuple[Mutant, ...] = (*_EFFECTS, *_REFUSALS, *_REACH, *_SECRETS)
