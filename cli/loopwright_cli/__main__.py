@@ -6,6 +6,7 @@ import typer
 
 from loopwright.plugins import load_own_tools
 from loopwright_cli.commands import (
+    backups,
     breakers,
     control,
     credentials,
@@ -26,7 +27,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (goals.app, estimates.app, loops.app, history.app, control.app, local.app):
+for commands in (
+    goals.app,
+    estimates.app,
+    loops.app,
+    history.app,
+    control.app,
+    local.app,
+    backups.app,
+):
     app.registered_commands += commands.registered_commands
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(credentials.app, name="credentials")
