@@ -1,7 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
 .PHONY: help effects npm setup demo down test check format contract clean simulate mutants golden isolated \
-	cheats tamper durability proxy powercut bounded chaos recall estimates \
+	cheats tamper durability proxy powercut bounded chaos recall estimates bench \
 	release-check k8s-check images compose-credentials contract-check version
 
 # Without kept bytecode every process compiles its imports anew, which doubles the time of a start.
@@ -75,6 +75,13 @@ bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
 
 chaos: setup ## Kill, freeze and poison real processes: LOOPS=2500 KILLS=150 SEED=1
 	@cd tests && ../$(BIN)/python -m chaos --loops $(or $(LOOPS),2500) --kills $(or $(KILLS),150) --seed $(or $(SEED),1)
+
+BENCH_LOOPS := 1,50,500
+BENCH_MODES := K,F
+
+bench: setup ## What an iteration costs, beside the bare bus: LOOPS=1,50,500 ROUNDS=3 MODES=K,F
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --loops $(or $(LOOPS),$(BENCH_LOOPS)) --rounds $(or $(ROUNDS),3) \
+		--modes $(or $(MODES),$(BENCH_MODES)) --length $(or $(LENGTH),1000) --parked $(or $(PARKED),1000)
 
 recall: setup ## Is the right lesson found for held-out goals? One JSON line
 	@cd tests && ../$(BIN)/python -m recalling
