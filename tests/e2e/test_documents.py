@@ -67,7 +67,7 @@ def test_every_make_target_that_a_document_names_exists() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*TEMPLATES, *ROOT.glob("examples/*/goal.yaml")],
+    [*TEMPLATES, *ROOT.glob("examples/*/goal*.yaml")],
     ids=lambda path: path.stem + path.parent.name,
 )
 def test_goal_files_are_valid_under_the_published_schema(path: Path) -> None:

@@ -40,6 +40,13 @@ ROWS: tuple[Mutant, ...] = (
         f"{LADDER}::test_a_refusal_leads_down_at_once",
     ),
     Mutant(
+        "asks an endpoint that is not reached for less",
+        f"{COORDINATOR}/ladder.py",
+        'if rung.kind == "cheaper" and error.kind in UNREACHED:',
+        "if False:",
+        f"{LADDER}::test_an_endpoint_that_is_not_reached_is_not_asked_for_less",
+    ),
+    Mutant(
         "gives up before the last rung",
         f"{COORDINATOR}/ladder.py",
         "failed < ladder.after and not given_up:",

@@ -179,6 +179,15 @@ def test_what_another_model_cannot_mend_does_not_lead_down(kind: ErrorKind) -> N
         assert asked(event)[0] == "0"
 
 
+def test_an_endpoint_that_is_not_reached_is_not_asked_for_less() -> None:
+    table = Table(goal(chain=[]))
+    table.begin()
+    assert asked(fail_until_lower(table, "network")) == ("2", "playbook", "first")
+    slow = Table(goal(chain=[]))
+    slow.begin()
+    assert asked(fail_until_lower(slow, "timeout")) == ("1", "cheaper", "first")
+
+
 def test_useless_answers_lead_down_before_the_loop_is_given_up() -> None:
     table = Table(goal(limits={"attempts": 2}))
     table.begin()

@@ -19,6 +19,8 @@ from loopwright.playbook import applicable
 AT_ONCE: frozenset[ErrorKind] = frozenset({"auth", "billing", "model_not_found", "dependency_down"})
 #: What concerns the account, so that another model behind it would not answer either.
 ACCOUNT: frozenset[ErrorKind] = frozenset({"auth", "billing"})
+#: The endpoint cannot be reached: asking for less is no way to it.
+UNREACHED: frozenset[ErrorKind] = frozenset({"network"})
 #: What leads down at all. A context that is too large is made smaller instead, and what is wrong
 #: with this system itself is no better on another rung.
 LEADS_DOWN: frozenset[ErrorKind] = AT_ONCE | {
@@ -74,6 +76,8 @@ def lower(loop: Loop, error: ErrorInfo) -> Fall | None:
         return None
     for rung in rungs(spec)[at + 1 :]:
         if rung.kind != "playbook" and error.kind in ACCOUNT:
+            continue
+        if rung.kind == "cheaper" and error.kind in UNREACHED:
             continue
         if holds(loop, spec, rung):
             times = "" if failed == 1 else f" {failed} times in a row"
