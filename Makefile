@@ -1,7 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
 .PHONY: help effects npm setup demo down test check format contract clean simulate mutants golden isolated \
-	cheats tamper durability proxy powercut bounded chaos recall estimates bench \
+	cheats tamper durability proxy powercut diskfull bounded chaos recall estimates bench \
 	release-check k8s-check images compose-credentials contract-check version
 
 # Without kept bytecode every process compiles its imports anew, which doubles the time of a start.
@@ -69,6 +69,10 @@ proxy: setup ## Append through a proxy that cuts and goes silent: MINUTES=10; ea
 powercut: setup ## Cut the power of the bus's disk (as root): CUTS=3 ACKS=5000 REPLICAS=1; the default must lose
 	@cd tests && ../$(BIN)/python -m durability $(SEEDED) powercut --cuts $(or $(CUTS),3) \
 		--acks $(or $(ACKS),5000) --replicas $(or $(REPLICAS),1)
+
+diskfull: setup ## Fill the bus's disk (as root): FILLS=5 ACKS=10000; nothing acknowledged is lost
+	@cd tests && ../$(BIN)/python -m durability $(SEEDED) diskfull \
+		--fills $(or $(FILLS),5) --acks $(or $(ACKS),10000)
 
 bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
 	@cd tests && ../$(BIN)/python -m greedy $(SEEDED) --loops $(or $(LOOPS),2000)

@@ -100,9 +100,11 @@ def _http_ok(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def nats_server(folder: Path, *, sync_always: bool = False, more: str = "") -> Iterator[Server]:
+def nats_server(
+    folder: Path, *, sync_always: bool = False, quota: str = "", more: str = ""
+) -> Iterator[Server]:
     """A JetStream server with its store in `folder`; `more` is added to its configuration."""
-    server = _nats(folder, more, sync_always=sync_always)
+    server = _nats(folder, more, sync_always=sync_always, quota=quota)
     try:
         server.start()
         yield server
@@ -137,14 +139,15 @@ def nats_cluster(folder: Path, count: int, *, sync_always: bool = False) -> Iter
             server.stop()
 
 
-def _nats(folder: Path, more: str = "", *, sync_always: bool) -> Server:
+def _nats(folder: Path, more: str = "", *, sync_always: bool, quota: str = "") -> Server:
     port, monitor = free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     sync = ", sync_interval: always" if sync_always else ""
+    disk = f", max_file_store: {quota}" if quota else ""
     config = folder / "nats.conf"
     config.write_text(
         f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\nmax_payload: 1MB\n"
-        f'jetstream {{ store_dir: "{folder}/js"{sync} }}\n{more}'
+        f'jetstream {{ store_dir: "{folder}/js"{sync}{disk} }}\n{more}'
     )
     return Server(
         [str(Path(sys.prefix, "bin", "nats-server")), "-c", str(config)],

@@ -11,6 +11,7 @@ from nats.aio.client import Client as Nats
 
 from loopwright import subjects
 from loopwright.errors import BusUnavailableError, LoopwrightError
+from loopwright.refusals import refusal
 
 #: How long an answer of the coordinator or of the state service is waited for, in seconds.
 ANSWER_S = 15.0
@@ -32,6 +33,8 @@ async def ask(nc: Nats, subject: str, body: bytes) -> dict[str, Any]:
         raise BusUnavailableError(
             f"nothing takes {subject}: is the coordinator up? See: loopwright doctor"
         ) from error
+    except nats.js.errors.APIError as error:
+        raise BusUnavailableError(refusal(subject, error)) from error
     except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
         raise BusUnavailableError(
             f"{subject}: no answer within {ANSWER_S:g} s; the request may have been stored, "

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,17 +215,25 @@ def servers(folder: Path) -> Iterator[tuple[Server, Server]]:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, seed: int) -> AsyncIterator[Fleet]:
-    """Everything up; everything down in the end."""
+async def fleet(
+    folder: Path,
+    seed: int,
+    *,
+    planner: str | None = None,
+    replicas: Mapping[str, int] | None = None,
+    more: Mapping[str, str] | None = None,
+) -> AsyncIterator[Fleet]:
+    """Everything up; everything down in the end. `planner` is a module instead of the scripted one,
+    `more` is added to the environment."""
     with servers(folder) as (bus, store):
         async with proxy(bus.port) as between:
-            env = _environment(folder, seed, between.url, store)
+            env = _environment(folder, seed, between.url, store) | dict(more or {})
             logs = folder / "logs"
             logs.mkdir()
             members = [
                 Member(kind, number, argv, {**env, "LOOPWRIGHT_REPLICA": f"{kind}-{number}"}, logs)
-                for kind, argv in _programs().items()
-                for number in range(REPLICAS)
+                for kind, argv in _programs(planner).items()
+                for number in range((replicas or {}).get(kind, REPLICAS))
             ]
             keepers = [asyncio.create_task(member.keep()) for member in members]
             try:
@@ -237,13 +245,14 @@ async def fleet(folder: Path, seed: int) -> AsyncIterator[Fleet]:
                 await asyncio.gather(*keepers)
 
 
-def _programs() -> dict[str, tuple[str, ...]]:
+def _programs(planner: str | None) -> dict[str, tuple[str, ...]]:
     python = (sys.executable, "-m")
-    return {
+    programs: dict[str, tuple[str, ...]] = {
         "coordinator": (*python, "loopwright_coordinator"),
         "state": (*python, "loopwright_state"),
         **{role: (*python, "chaos.worker", role) for role in ROLES},
     }
+    return programs | ({"planner": (*python, planner)} if planner else {})
 
 
 def _environment(folder: Path, seed: int, bus_url: str, store: Server) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`python -m durability flips|kills|proxy|powercut`: ends with one JSON line of figures."""
+"""`python -m durability flips|kills|proxy|powercut|diskfull` ends with one JSON line of figures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from durability.diskfull import fill_disk
 from durability.flips import flip_bits
 from durability.kills import append_through_kills
 from durability.powercut import cut_power
@@ -50,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     power.add_argument("--cuts", type=int, default=3)
     power.add_argument("--acks", type=int, default=5_000)
     power.add_argument("--replicas", type=int, default=1)
+    full = proofs.add_parser("diskfull")
+    full.add_argument("--fills", type=int, default=5)
+    full.add_argument("--acks", type=int, default=10_000)
     return parser
 
 
@@ -78,6 +82,11 @@ async def _run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 replicas=options.replicas,
             )
             return _figures("powercut", asdict(power), "violations") | {"sync": "always"}
+        case "diskfull":
+            full = await fill_disk(
+                folder, seed=options.seed, fills=options.fills, acknowledged=options.acks
+            )
+            return _figures("diskfull", asdict(full), "violations") | {"sync": "always"}
         case _:
             proxy = await compete_through_proxy(
                 folder, seed=options.seed, appends=options.appends, seconds=60 * options.minutes

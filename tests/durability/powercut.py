@@ -7,6 +7,7 @@ loses nothing, the cut was none, and the run proves nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -128,6 +129,8 @@ async def _append_until_cut(
         for one in disks:
             one.cut()
     finally:
+        with contextlib.suppress(Exception):  # nothing is to be waited for that is cut off
+            await bus.nc.close()
         await end(writers)
 
 

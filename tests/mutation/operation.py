@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from mutation.mutant import Mutant
 
+QUOTA = "tests/faults/test_quota_used_up.py"
 PRIVILEGE = "tests/integration/test_least_privilege.py"
 
 ROWS: tuple[Mutant, ...] = (
+    Mutant(
+        "does not tell callers that the bus has no space left",
+        "shared/loopwright/asking.py",
+        "    except nats.js.errors.APIError as error:\n"
+        "        raise BusUnavailableError(refusal(subject, error)) from error\n",
+        "",
+        f"{QUOTA}::test_nothing_acknowledged_is_lost_callers_are_told_and_it_heals",
+    ),
     Mutant(
         "lets a role report for another",
         "shared/loopwright/service/permissions.py",

@@ -17,6 +17,7 @@ from nats.js.errors import APIError, NotFoundError
 from loopwright.direct import UNAVAILABLE, read_batch
 from loopwright.direct import Stored as Stored
 from loopwright.errors import BusUnavailableError, ConflictError, PayloadTooLargeError
+from loopwright.refusals import refusal
 
 #: Body and headers together. The server's max_payload is 1 MiB and counts headers; past it the
 #: server drops the connection, so a message that large would take down worker after worker.
@@ -66,7 +67,7 @@ class Bus:
         except APIError as error:
             if error.err_code in _CONFLICTS:
                 raise ConflictError(f"{subject}: another writer was first") from error
-            raise BusUnavailableError(f"{subject}: {error.description}") from error
+            raise BusUnavailableError(refusal(subject, error)) from error
         except UNAVAILABLE as error:
             raise BusUnavailableError(f"{subject}: no answer from the bus") from error
         return ack.seq
