@@ -17,6 +17,7 @@ from loopwright_cli.commands import (
     local,
     loops,
     memory,
+    result,
     tenants,
 )
 
@@ -27,16 +28,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (
-    goals.app,
-    estimates.app,
-    loops.app,
-    history.app,
-    control.app,
-    local.app,
-    backups.app,
-):
-    app.registered_commands += commands.registered_commands
+for commands in (goals, estimates, loops, result, history, control, local, backups):
+    app.registered_commands += commands.app.registered_commands
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(breakers.app, name="breakers")

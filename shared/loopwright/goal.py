@@ -36,6 +36,9 @@ from loopwright.wording import fault_of
 #: Models that judge where the goal names none: the first that is not the planner's.
 JUDGE_MODELS = ("gpt-4o", "gpt-4.1-mini")
 _COSTS = "a model costs: set budget.usd, budget.tokens or both"
+#: What a workspace can begin with, and what of it only the submitter's machine can read.
+_SOURCES = ("folder", "files", "git", "archive", "revision")
+_LOCAL = {"folder": "a folder", "git": "a repository", "archive": "an archive"}
 _REVISION = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -46,6 +49,17 @@ class Workspace(Written):
     """A folder beside the goal file; the SDK packs it."""
     files: dict[str, str] | None = None
     """Small text files, path to content."""
+    git: str | None = Field(
+        default=None, pattern=r"^[^-\s][^\s]*$", max_length=2000, exclude_if=lambda v: v is None
+    )
+    """A git repository: an address, or a folder beside the goal file; the SDK fetches it."""
+    ref: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200,
+        exclude_if=lambda v: v is None,
+    )  # fmt: skip
+    """Which revision of `git`: a branch, a tag or a whole commit id; its HEAD otherwise."""
+    archive: str | None = Field(default=None, min_length=1, exclude_if=lambda v: v is None)
+    """A zip or tar archive beside the goal file; the SDK packs what it holds."""
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     """A packed workspace in the object store; written by the SDK."""
 
@@ -240,21 +254,26 @@ def _duplicates(path: str, names: Iterable[str]) -> list[Fault]:
 
 
 def _workspace_faults(workspace: Workspace) -> list[Fault]:
-    given = [
-        name for name in ("folder", "files", "revision") if getattr(workspace, name) is not None
-    ]
+    given = [name for name in _SOURCES if getattr(workspace, name) is not None]
+    faults = []
     if len(given) > 1:
-        return [Fault(path="workspace", message=f"give one of {' and '.join(given)}, not both")]
-    return []
+        message = f"give one of {' and '.join(given)}, not both"
+        faults.append(Fault(path="workspace", message=message))
+    if workspace.ref is not None and workspace.git is None:
+        faults.append(Fault(path="workspace.ref", message="`ref` is of `git`, which is not given"))
+    return faults
 
 
 def _unpacked(goal: Goal) -> list[Fault]:
     faults = []
-    if goal.workspace.folder is not None:
+    for name in _LOCAL:
+        if getattr(goal.workspace, name) is None:
+            continue
         message = (
-            "a folder cannot travel; submit with the loopwright command or the SDK, or give `files`"
+            f"{_LOCAL[name]} cannot travel; submit with the loopwright command or the SDK, or "
+            "give `files`"
         )
-        faults.append(Fault(path="workspace.folder", message=message))
+        faults.append(Fault(path=f"workspace.{name}", message=message))
     held_out = goal.verify.held_out
     if held_out is not None and not _REVISION.match(held_out):
         message = "a folder cannot travel; submit with the loopwright command or the SDK"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +13,11 @@ from nats.aio.client import Client as Nats
 
 from loopwright import subjects
 from loopwright.errors import BusUnavailableError, Fault, GoalInvalidError
-from loopwright.goal import Goal
+from loopwright.goal import Goal, Workspace
 from loopwright.objects import NatsObjects
 from loopwright.workspace import Workspaces
+from loopwright.workspace.sources import read_git
+from loopwright.workspace.trees import Item
 
 
 @asynccontextmanager
@@ -32,16 +34,15 @@ async def workspaces_of(nc: Nats) -> AsyncIterator[Workspaces]:
 
 
 async def pack(nc: Nats, goal: Goal, base: Path) -> Goal:
-    """The goal with its folders replaced by revisions in the object store."""
+    """The goal with what lies on this machine replaced by revisions in the object store."""
     assert goal.id is not None
-    folder, held_out = goal.workspace.folder, goal.verify.held_out
-    if folder is None and held_out is None:
+    first, held_out = _first(goal.workspace, base), goal.verify.held_out
+    if first is None and held_out is None:
         return goal
     async with workspaces_of(nc) as workspaces:
-        if folder is not None:
-            revision = await _packed(workspaces, goal.id, base, folder, "workspace.folder")
-            workspace = goal.workspace.model_copy(update={"folder": None, "revision": revision})
-            goal = goal.model_copy(update={"workspace": workspace})
+        if first is not None:
+            revision = (await workspaces.create(goal.id, first)).revision
+            goal = goal.model_copy(update={"workspace": Workspace(revision=revision)})
         if held_out is not None:
             assert goal.id is not None
             revision = await _packed(workspaces, goal.id, base, held_out, "verify.held_out")
@@ -51,8 +52,21 @@ async def pack(nc: Nats, goal: Goal, base: Path) -> Goal:
 
 
 async def _packed(workspaces: Workspaces, loop: str, base: Path, folder: str, path: str) -> str:
-    source = base / folder
-    if not source.is_dir():
-        message = f"there is no folder {source}"
-        raise GoalInvalidError([Fault(path=path, message=message)])
-    return (await workspaces.create(loop, source)).revision
+    return (await workspaces.create(loop, _there(base / folder, "folder", path))).revision
+
+
+def _first(workspace: Workspace, base: Path) -> Path | Iterator[Item] | None:
+    """What the workspace begins with, where that lies on this machine."""
+    if workspace.folder is not None:
+        return _there(base / workspace.folder, "folder", "workspace.folder")
+    if workspace.archive is not None:
+        return _there(base / workspace.archive, "archive", "workspace.archive")
+    if workspace.git is not None:
+        return read_git(workspace.git, workspace.ref or "HEAD", base)
+    return None
+
+
+def _there(source: Path, kind: str, path: str) -> Path:
+    if not (source.is_dir() if kind == "folder" else source.is_file()):
+        raise GoalInvalidError([Fault(path=path, message=f"there is no {kind} {source}")])
+    return source

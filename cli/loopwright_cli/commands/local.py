@@ -105,7 +105,7 @@ def doctor(data: DataOption = None, as_json: JsonOption = False) -> None:
         _program(
             "valkey", lambda: _output(str(servers.valkey_program()), "--version").split(" sha=")[0]
         ),
-        _sandbox(),
+        *_sandboxes(),
         *_runtime(at.place),
     ]
     if as_json:
@@ -137,14 +137,21 @@ def _output(*argv: str) -> str:
     return (run.stdout or run.stderr).splitlines()[0]
 
 
-def _sandbox() -> Finding:
+def _sandboxes() -> list[Finding]:
+    """What keeps commands in here, and what a goal's `min_isolation: bwrap` would find."""
     try:
-        from loopwright.service.sandbox import probe
+        from loopwright.service.sandbox import BwrapSandbox, probe
     except ImportError as error:
-        return Finding("sandbox", False, f"{error}; pip install 'loopwright-cli[local]'")
-    found = asyncio.run(probe())
-    why = f": {'; '.join(found.reasons)}" if found.reasons else ""
-    return Finding("sandbox", found.level != "none", f"{found.level}{why}")
+        return [Finding("sandbox", False, f"{error}; pip install 'loopwright-cli[local]'")]
+    usual, strong = asyncio.run(probe()), asyncio.run(probe(BwrapSandbox()))
+    return [
+        Finding("sandbox", usual.level != "none", _level(usual.level, usual.reasons)),
+        Finding("bubblewrap", strong.level != "none", _level(strong.level, strong.reasons), False),
+    ]
+
+
+def _level(level: str, reasons: tuple[str, ...]) -> str:
+    return f"{level}: {'; '.join(reasons)}" if reasons else level
 
 
 def _runtime(place: Place) -> list[Finding]:

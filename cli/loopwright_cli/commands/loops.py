@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -236,31 +235,3 @@ def _say_audit(at: Session, found: dict[str, list[str]], compared: int | None) -
             out.print(Text(f"{loop}  {sentence}", style="red"))
     style = "red" if violations else "green"
     out.print(Text(f"{len(found)} loops, {violations} violations", style=style))
-
-
-@app.command()
-def result(
-    loop: LoopArgument,
-    to: Annotated[Path | None, typer.Option(help="Write the files to this new folder.")] = None,
-    patch: Annotated[bool, typer.Option("--patch", help="Print the work as a patch.")] = False,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Fetch a loop's best work: as files or as a patch."""
-    at = session(data, as_json)
-    if (to is None) == (not patch):
-        err.print("Give --to DIR for the files, or --patch.", style="red")
-        raise typer.Exit(INVALID)
-
-    async def work() -> Any:
-        async with at.client() as client:
-            return await client.patch(loop) if to is None else await client.export(loop, to)
-
-    fetched = perform(at, work())
-    if to is None:
-        text = fetched.decode(errors="replace")
-        at.emit({"loop": loop, "patch": text}) if as_json else sys.stdout.write(text)
-    elif as_json:
-        at.emit({"loop": loop, "revision": fetched, "folder": str(to)})
-    else:
-        out.print(f"Wrote revision {fetched[:12]} to {to}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from loopwright.events import ExecutionRequested
 from loopwright.objects import Objects
 from loopwright.plugins import load_own_tools
 from loopwright.service.app import Process
+from loopwright.service.metrics import SandboxMetrics
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import choose, strong
 from loopwright.service.settings import load
+from loopwright.service.tidy import keep_small
 from loopwright.workspace import Workspaces
 from loopwright_executor.app import ExecuteStep
 from loopwright_executor.journal import BusJournal
@@ -23,10 +27,14 @@ def main() -> None:
     settings = load(ExecutorSettings)
 
     async def make_step(parts: Process, objects: Objects) -> ExecuteStep:
-        sandbox = await choose(allow_none=settings.sandbox_allow_none)
+        sandbox, stronger = await choose(settings.sandbox_allow_none), await strong()
+        SandboxMetrics(
+            parts.metrics.registry, sandbox.level, *([stronger.level] if stronger else [])
+        )
         workspaces = Workspaces(settings.cache_dir / "executor", objects)
+        parts.background.append(partial(keep_small, workspaces, settings.cache_bytes))
         tools = toolbox(
-            Commands(sandbox, parts.redactor, settings.programs, await strong()),
+            Commands(sandbox, parts.redactor, settings.programs, stronger),
             BusJournal(parts.bus),
             secrets=Secrets({k: v.get_secret_value() for k, v in settings.secrets.items()}),
             private_hosts=settings.private_hosts,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import httpx2
 
 from loopwright.events import PlanRequested
@@ -15,6 +17,7 @@ from loopwright.service.logs import Redactor
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import Sandbox, choose
 from loopwright.service.settings import load
+from loopwright.service.tidy import keep_small
 from loopwright.workspace import Workspaces
 from loopwright_planner.command import Programs
 from loopwright_planner.recall import StateRecall, nothing_known
@@ -41,6 +44,7 @@ def main() -> None:
 
     async def make_step(parts: Process, objects: Objects) -> PlanStep:
         workspaces = Workspaces(settings.cache_dir / "planner", objects)
+        parts.background.append(partial(keep_small, workspaces, settings.cache_bytes))
         programs = Programs(workspaces, sandbox, parts.redactor)
         gate = Gate(parts.bus.nc)
         recall = nothing_known() if settings.cassette else StateRecall(parts.bus.nc)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from loopwright.events import VerificationRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
 from loopwright.service.gate import Gate
 from loopwright.service.llm.client import Llm
+from loopwright.service.metrics import SandboxMetrics
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import choose
 from loopwright.service.settings import load
+from loopwright.service.tidy import keep_small
 from loopwright.workspace import Workspaces
 from loopwright_verifier.panel import Panel
 from loopwright_verifier.settings import VerifierSettings
@@ -21,9 +25,13 @@ def main() -> None:
     settings = load(VerifierSettings)
 
     async def make_step(parts: Process, objects: Objects) -> VerifyStep:
+        workspaces = Workspaces(settings.cache_dir / "verifier", objects)
+        parts.background.append(partial(keep_small, workspaces, settings.cache_bytes))
+        sandbox = await choose(settings.sandbox_allow_none)
+        SandboxMetrics(parts.metrics.registry, sandbox.level)
         return VerifyStep(
-            Workspaces(settings.cache_dir / "verifier", objects),
-            await choose(allow_none=settings.sandbox_allow_none),
+            workspaces,
+            sandbox,
             Panel(Llm(settings), settings.llm_timeout_s, Gate(parts.bus.nc)),
             settings.http_hosts,
         )

@@ -49,6 +49,20 @@ class WorkerMetrics:
         self.role = role
 
 
+class SandboxMetrics:
+    """Which isolation commands can have in this process."""
+
+    def __init__(self, registry: CollectorRegistry, *levels: str) -> None:
+        self.level = Gauge(
+            "loopwright_sandbox",
+            "1 for each level of isolation that works here",
+            ["level"],
+            registry=registry,
+        )
+        for level in levels:
+            self.level.labels(level).set(1)
+
+
 class CoordinatorMetrics:
     """What the coordinator counts."""
 

@@ -40,6 +40,8 @@ class ServiceSettings(BaseSettings):
     """Port of /livez, /readyz and /metrics; 0 takes a free one."""
     cache_dir: Path = Path("/tmp/loopwright")  # noqa: S108 - a cache, made 0711 and owned by the service
     """Where workspaces are cached; may be deleted at any time."""
+    cache_mb: int = Field(default=4096, ge=1)
+    """Least recently used workspaces leave the cache beyond this, for each service, in MiB."""
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     ack_wait_s: float = Field(default=10.0, gt=0.2)
@@ -52,6 +54,11 @@ class ServiceSettings(BaseSettings):
     """Steps that this process works on at once."""
     grace_s: float = Field(default=15.0, ge=0)
     """How long running steps may go on after SIGTERM, in seconds."""
+
+    @property
+    def cache_bytes(self) -> int:
+        """`cache_mb` in bytes."""
+        return self.cache_mb * 1024 * 1024
 
     def connection(self, name: str) -> Connection:
         """How the bus is reached by the service of this name."""

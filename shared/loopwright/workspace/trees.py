@@ -147,6 +147,28 @@ def read_files(files: Mapping[str, str | bytes], limits: TreeLimits) -> Iterator
         yield Item(path, FILE, data)
 
 
+def checked(items: Iterable[Item], limits: TreeLimits) -> Iterator[Item]:
+    """The items of somewhere else, held to what a workspace keeps; raises what `read_folder` does.
+
+    Each file must have a name of its own, and no file may be a folder as well.
+    """
+    meter, links, files, folders = Meter(limits), dict[str, str](), set[str](), set[str]()
+    for item in items:
+        path = check_path(item.path)
+        meter.add(path, len(item.data))
+        parts = path.split("/")
+        folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+        if path in files:
+            raise WorkspacePathError(f"{path} is there twice; give each file a name of its own")
+        files.add(path)
+        if item.mode == LINK:
+            links[path] = os.fsdecode(item.data)
+        yield item
+    for path in sorted(files & folders):
+        raise WorkspacePathError(f"{path} is a file and a folder at once")
+    check_links(links)
+
+
 def walk(folder: int, prefix: str = "", *, without: Collection[str] = ()) -> Iterator[Found]:
     """Everything below an open folder, each folder before what is in it; links are not followed."""
     for name in sorted(os.listdir(folder)):

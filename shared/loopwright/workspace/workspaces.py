@@ -19,6 +19,7 @@ from time import time
 from loopwright.errors import LoopwrightError
 from loopwright.ids import LOOP_ID_PATTERN, is_loop_id
 from loopwright.objects import ObjectDamagedError, ObjectMissingError, Objects
+from loopwright.workspace.archives import read_archive
 from loopwright.workspace.errors import (
     RevisionMissingError,
     WorkspaceDamagedError,
@@ -36,7 +37,15 @@ from loopwright.workspace.repository import (
 )
 from loopwright.workspace.restore import differences, mend
 from loopwright.workspace.threads import in_thread
-from loopwright.workspace.trees import TreeLimits, opened, read_files, read_folder, remove_tree
+from loopwright.workspace.trees import (
+    Item,
+    TreeLimits,
+    checked,
+    opened,
+    read_files,
+    read_folder,
+    remove_tree,
+)
 
 #: Every so many revisions the bundle is a whole one, so that a new host needs few of them.
 WHOLE_EVERY = 16
@@ -68,10 +77,19 @@ class Workspaces:
         self._limits = limits or TreeLimits()
         self._depths: dict[str, int] = {}
 
-    async def create(self, loop: str, files: Mapping[str, str | bytes] | Path | None) -> Snapshot:
-        """The first revision: of a folder without its `.git`, of contents by path, or empty."""
+    async def create(
+        self, loop: str, files: Mapping[str, str | bytes] | Path | Iterator[Item] | None
+    ) -> Snapshot:
+        """The first revision: of a folder without its `.git`, of an archive, of contents by path,
+        of items from elsewhere, or empty.
+        """
         if isinstance(files, Path):
-            items = read_folder(files.resolve(), self._limits, without=(".git",))
+            if files.is_dir():
+                items = read_folder(files.resolve(), self._limits, without=(".git",))
+            else:
+                items = checked(read_archive(files, self._limits), self._limits)
+        elif isinstance(files, Iterator):
+            items = checked(files, self._limits)
         else:
             items = read_files(files or {}, self._limits)
         async with self._opened(loop) as repository:
