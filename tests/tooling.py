@@ -9,6 +9,7 @@ from typing import Any
 
 from loopwright.goal import Goal
 from loopwright.plan import ActionOutcome
+from loopwright.service.gate import Gate
 from loopwright.service.logs import Redactor
 from loopwright.service.sandbox import LandlockSandbox, Limits, Sandbox
 from loopwright.testing import LOOP_ID, playbook_goal
@@ -79,6 +80,7 @@ def toolbox(
     own: tuple[OwnTool[Any], ...] = (),
     programs: tuple[Path, ...] = (),
     strong: Sandbox | None = None,
+    gate: Gate | None = None,
 ) -> Toolbox:
     """Every tool, with a journal of its own."""
     known = secrets or {}
@@ -88,4 +90,5 @@ def toolbox(
         secrets=Secrets(known),
         private_hosts=private_hosts,
         own={tool.name: tool for tool in own},
+        gate=gate,
     )

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from judging import Judges, ballot, performed
 from loopwright import subjects
 from loopwright.breaker import Holder
 from loopwright.errors import StepError
 from loopwright.rate import Buckets, Rate
 from loopwright.records import Records, token
+from loopwright.results import StepFailed
 from loopwright.service.bus import Bus
+from loopwright.service.gate import Gate
 from loopwright.service.limits import Limits
+from loopwright_verifier.panel import Panel
 
 MODEL = "org/model-4.1"
+JUDGE = "judge-1"
 
 
 def holder(seconds: float) -> Holder:
@@ -56,3 +63,37 @@ async def test_a_stopped_step_waits_no_longer(bus: Bus) -> None:
 async def test_a_model_without_limits_costs_nothing(bus: Bus) -> None:
     await Limits(bus.nc).wait(MODEL, 10**9, holder(1), asyncio.Event())
     assert (await bus.js.stream_info(subjects.LIMITS)).state.messages == 0
+
+
+class Limited(Judges):
+    """Judges whose provider has limits."""
+
+    def __init__(self, bus: Bus, *answers: str) -> None:
+        super().__init__(*answers)
+        self._bus = bus
+
+    def panel(self) -> Panel:
+        rates = {JUDGE: Rate(requests=600)}
+        gate, limits = Gate(self._bus.nc), Limits(self._bus.nc, rates)
+        return replace(super().panel(), gate=gate, limits=limits)
+
+
+async def test_a_judge_takes_its_place_among_the_planners(bus: Bus, tmp_path: Path) -> None:
+    check = {"name": "kind", "kind": "judge", "rubric": "r", "model": JUDGE}
+    judges = Limited(bus, ballot(True, ("letter.txt", "how lovely")), "never asked")
+    files = {"letter.txt": "Dear Ada, how lovely!\n"}
+    records, subject = Records(bus.nc, subjects.LIMITS, Buckets), subjects.limit(token(JUDGE))
+    (tmp_path / "one").mkdir()
+    await performed(tmp_path / "one", [check], before=files, judges=judges)
+    record, seq = await records.get(subject)
+    assert record is not None
+    assert record.requests_full_at is not None
+    # Planners have taken all places of the next hour.
+    taken = record.model_copy(update={"requests_full_at": datetime.now(UTC) + timedelta(hours=1)})
+    await records.put(subject, taken, seq)
+    (tmp_path / "two").mkdir()
+    late = await performed(tmp_path / "two", [check], before=files, judges=judges)
+    assert isinstance(late.body, StepFailed)
+    assert late.body.error.kind == "rate_limited"
+    assert len(judges.asked) == 1
+    assert late.usage.cost_microusd == 0

@@ -127,4 +127,46 @@ _LIMITS = (
     ),
 )
 
-ROWS: tuple[Mutant, ...] = (*_BREAKERS, *_QUOTAS, *_LIMITS)
+_TOOLS, _PULL = "tests/integration/test_tool_breakers.py", "tests/integration/test_pull.py"
+_EXECUTOR, _SERVICE = "services/executor/loopwright_executor", "shared/loopwright/service"
+
+_CALLS = (
+    Mutant(
+        "calls a tool though its breaker is open",
+        f"{_EXECUTOR}/tools/guarded.py",
+        "case tool, _ if tool in own:",
+        "case tool, _ if False:",
+        f"{_TOOLS}::test_a_tool_that_is_away_is_called_no_more_and_again_when_its_breaker_closes",
+    ),
+    Mutant(
+        "takes a server that says no for one that is away",
+        f"{_EXECUTOR}/tools/guarded.py",
+        'or (dependency.startswith("mcp:") and outcome.failure == _SAID)',
+        "",
+        f"{_TOOLS}::test_an_mcp_server_that_says_no_is_there",
+    ),
+    Mutant(
+        "journals an action before its breaker is asked",
+        f"{_EXECUTOR}/tools/toolbox.py",
+        "        dependency = dependency_of(call, self.own.tools)\n",
+        "        await self.once.journal.begin(call)\n"
+        "        dependency = dependency_of(call, self.own.tools)\n",
+        f"{_TOOLS}::test_what_was_refused_is_not_in_the_journal",
+    ),
+    Mutant(
+        "lets judges pass their provider's limits",
+        "services/verifier/loopwright_verifier/panel.py",
+        "return GuardedLlm(self.llm, self.gate, holder_of(request), self.limits)",
+        "return GuardedLlm(self.llm, self.gate, holder_of(request))",
+        "tests/integration/test_limits.py::test_a_judge_takes_its_place_among_the_planners",
+    ),
+    Mutant(
+        "keeps a message for which there is no room",
+        f"{_SERVICE}/pull.py",
+        "if len(self._running) >= self.most:",
+        "if False:",
+        f"{_PULL}::test_a_message_for_which_there_is_no_room_is_given_back",
+    ),
+)
+
+ROWS: tuple[Mutant, ...] = (*_BREAKERS, *_QUOTAS, *_LIMITS, *_CALLS)

@@ -8,6 +8,7 @@ from loopwright.events import ExecutionRequested
 from loopwright.objects import Objects
 from loopwright.plugins import load_own_tools
 from loopwright.service.app import Process
+from loopwright.service.gate import Gate
 from loopwright.service.metrics import SandboxMetrics
 from loopwright.service.role import run_role
 from loopwright.service.sandbox import choose, strong
@@ -39,6 +40,7 @@ def main() -> None:
             secrets=Secrets({k: v.get_secret_value() for k, v in settings.secrets.items()}),
             private_hosts=settings.private_hosts,
             own=load_own_tools(),
+            gate=Gate(parts.bus.nc),
         )
         return ExecuteStep(workspaces, tools)
 

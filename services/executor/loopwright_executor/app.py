@@ -10,6 +10,7 @@ from loopwright.errors import BusUnavailableError, ErrorInfo, StepError
 from loopwright.events import ExecutionRequested
 from loopwright.plan import ActionOutcome, Change, Outcome
 from loopwright.results import ExecutionFinished, StepFailed
+from loopwright.service.gate import holder_of
 from loopwright.service.sandbox import limits_of
 from loopwright.service.step import Performed, Request
 from loopwright.tools import Action
@@ -97,7 +98,11 @@ class ExecuteStep:
                 raise StepError("timeout", "the step was stopped before all actions had run")
             started.actions += 1
             call = self._call(request, tree, index, action)
-            outcome = await self.tools.run(call, request.grant.tools)
+            try:
+                outcome = await self.tools.run(call, request.grant.tools)
+            except StepError as error:
+                started.actions -= error.info.dependency is not None  # refused before it ran
+                raise
             outcomes.append(outcome)
             if stops(action, outcome):
                 break
@@ -118,6 +123,7 @@ class ExecuteStep:
             tree=tree,
             limits=limits_of(goal.limits, timeout_s, excerpt_bytes=TEXT_CHARS),
             stop=request.stop,
+            holder=holder_of(request),
         )
 
 

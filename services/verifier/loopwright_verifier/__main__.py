@@ -8,6 +8,7 @@ from loopwright.events import VerificationRequested
 from loopwright.objects import Objects
 from loopwright.service.app import Process
 from loopwright.service.gate import Gate
+from loopwright.service.limits import Limits
 from loopwright.service.llm.client import Llm
 from loopwright.service.metrics import SandboxMetrics
 from loopwright.service.role import run_role
@@ -32,7 +33,12 @@ def main() -> None:
         return VerifyStep(
             workspaces,
             sandbox,
-            Panel(Llm(settings), settings.llm_timeout_s, Gate(parts.bus.nc)),
+            Panel(
+                Llm(settings),
+                settings.llm_timeout_s,
+                Gate(parts.bus.nc),
+                Limits(parts.bus.nc, settings.llm_limits),
+            ),
             settings.http_hosts,
         )
 

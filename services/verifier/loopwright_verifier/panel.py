@@ -12,10 +12,11 @@ from loopwright.errors import StepError
 from loopwright.events import VerificationRequested
 from loopwright.plan import CheckResult
 from loopwright.service.gate import Gate, holder_of
+from loopwright.service.limits import Limits
 from loopwright.service.llm.capabilities import Capabilities, Features
 from loopwright.service.llm.client import Call, Llm
 from loopwright.service.llm.failures import of_finish
-from loopwright.service.llm.guarded import GuardedLlm
+from loopwright.service.llm.guarded import Asks, GuardedLlm
 from loopwright.service.llm.ladder import Ladder, response_format, step_error
 from loopwright.service.llm.spend import Purse, TokenBound, Worst, one_per_byte
 from loopwright.service.step import Request
@@ -41,6 +42,8 @@ class Panel:
     timeout_s: float
     gate: Gate | None = None
     """The models' breakers; without it every call is made."""
+    limits: Limits | None = None
+    """The providers' limits, which judges share with planners."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     bound: TokenBound = one_per_byte
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -80,13 +83,18 @@ class Panel:
             return self._compose(check, case, purse, work, features)
 
         request = case.request
-        guarded = GuardedLlm(self.llm, self.gate, holder_of(request)) if self.gate else self.llm
-        ladder = Ladder(guarded, self.capabilities, purse)
+        ladder = Ladder(self._shared(request), self.capabilities, purse)
         answer = await ladder.ask(model, compose, request.stop)
         if answer.fault is not None:
             raise step_error(answer.fault)
         said = of_finish(answer.finish_reason, answer.refusal)
         return Vote(False, said.message) if said else read_vote(answer.text or "", work)
+
+    def _shared(self, request: Request[VerificationRequested]) -> Asks:
+        """The endpoint as all replicas share it."""
+        if self.gate is None:
+            return self.llm
+        return GuardedLlm(self.llm, self.gate, holder_of(request), self.limits)
 
     def _compose(
         self, check: JudgeCheck, case: Case, purse: Purse, work: dict[str, str], features: Features

@@ -1,4 +1,4 @@
-"""A durable consumer at the speed of the bus: fetch, handle, acknowledge; no message is lost.
+"""A durable consumer at the speed of the bus: handle, acknowledge; no message is lost.
 
 The handler decides on the message only. What becomes of it is decided here, in one place: done is
 acknowledged, a bus that does not answer or an unexpected fault is tried again later, a message
@@ -12,20 +12,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import nats.errors
-import nats.js.errors
 import structlog
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 
 from loopwright.errors import BusUnavailableError, UnreadableError
 from loopwright.service.bus import Bus
 from loopwright.service.dead import bury
 from loopwright.service.metrics import Metrics
+from loopwright.service.pull import Pull
 
 log = structlog.get_logger()
 
-#: A fetch in flight when the server restarts is lost and blocks for its whole time.
-FETCH_S = 1.0
 #: So many deliveries of one message with unexpected faults make it a dead letter.
 MAX_FAULTS = 8
 
@@ -51,33 +48,8 @@ class Intake:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until stopped, then wait for what is being handled."""
-        free = asyncio.Semaphore(self.concurrency)
-        running: set[asyncio.Task[None]] = set()
-        subscription: JetStreamContext.PullSubscription | None = None
-        while not stop.is_set():
-            try:
-                if subscription is None:
-                    subscription = await self.bus.js.pull_subscribe_bind(
-                        self.durable, self.stream, pending_msgs_limit=-1, pending_bytes_limit=-1
-                    )
-                messages = await subscription.fetch(self.concurrency, timeout=FETCH_S)
-            except TimeoutError:  # nats-py raises its own subclass here, and the plain one
-                continue
-            except (nats.errors.Error, nats.js.errors.Error, ConnectionError) as error:
-                log.warning("the bus does not deliver", stream=self.stream, error=str(error))
-                await pause(stop, 0.5)
-                continue
-            for message in messages:
-                await free.acquire()
-                task = asyncio.create_task(self._deliver(message))
-                running.add(task)
-                task.add_done_callback(running.discard)
-                task.add_done_callback(lambda _: free.release())
-        if running:
-            await asyncio.wait(running)
-        if subscription is not None and self.bus.nc.is_connected:
-            # Else closing the connection waits for messages that `fetch` has long taken out.
-            await subscription.unsubscribe()
+        pull = Pull(self.bus.nc, self.stream, self.durable, self._deliver, self.concurrency)
+        await pull.run(stop)
 
     async def _deliver(self, message: Msg) -> None:
         deliveries = message.metadata.num_delivered or 1

@@ -9,8 +9,6 @@ from typing import TypeVar
 import nats.errors
 import nats.js.errors
 import structlog
-from faststream import AckPolicy
-from faststream.nats import JStream, NatsMessage, PullSub
 
 from loopwright import subjects
 from loopwright.events import RequestData
@@ -18,6 +16,7 @@ from loopwright.objects import NatsObjects, Objects
 from loopwright.service.app import Process, process, serve
 from loopwright.service.bus import Bus
 from loopwright.service.metrics import WorkerMetrics
+from loopwright.service.pull import Pull
 from loopwright.service.settings import ServiceSettings
 from loopwright.service.step import Step
 from loopwright.service.worker import Worker
@@ -27,8 +26,6 @@ log = structlog.get_logger()
 
 RequestT = TypeVar("RequestT", bound=RequestData)
 
-#: A pull that is outstanding when the server restarts is deaf for its whole time.
-PULL_S = 1.0
 #: Between two looks for the consumer that the coordinator declares.
 LOOK_S = 0.25
 
@@ -60,28 +57,13 @@ def run_role(
         await worker.listen_for_stop()
         workers.append(worker)
 
-    async def on_request(message: NatsMessage) -> None:
-        await workers[0].on_delivery(message.raw_message)
+    async def run(stop: asyncio.Event) -> None:
+        deliver = workers[0].on_delivery
+        await Pull(parts.bus.nc, subjects.LOOPS, role, deliver, settings.slots).run(stop)
 
     parts.on_start.append(prepare)
-    for _ in range(settings.slots):
-        # One subscriber a slot: a pull of more than is worked on would let messages wait in this
-        # process while their time to be acknowledged runs.
-        parts.broker.subscriber(
-            subjects.requests(role),
-            durable=role,
-            stream=JStream(subjects.LOOPS, declare=False),
-            pull_sub=PullSub(batch_size=1, timeout=PULL_S),
-            ack_policy=AckPolicy.MANUAL,
-            decoder=_undecoded,
-            inbox_prefix=f"_INBOX_{settings.nats_user or role}.".encode(),
-        )(on_request)
+    parts.background.append(run)
     serve(parts)
-
-
-async def _undecoded(message: NatsMessage) -> bytes:
-    """The body stays bytes: a message that cannot be decoded is for the dead letters, not lost."""
-    return message.body if isinstance(message.body, bytes) else b""
 
 
 async def declared(bus: Bus, durable: str, stream: str = subjects.LOOPS) -> Objects:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +30,7 @@ class FileExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Append each span as one line."""
         for span in spans:
-            self._file.write(json.dumps(json.loads(span.to_json()), separators=(",", ":")) + "\n")
+            self._file.write(span.to_json(indent=None) + "\n")
         self._file.flush()
         return SpanExportResult.SUCCESS
 

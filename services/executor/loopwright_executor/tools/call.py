@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from loopwright.breaker import Holder
 from loopwright.goal import Goal
 from loopwright.service.sandbox import Limits
 from loopwright.tools import TOOLS, Action, EffectClass, ToolSpec
@@ -32,6 +33,8 @@ class Call:
     """The workspace."""
     limits: Limits
     stop: asyncio.Event
+    holder: Holder | None = None
+    """The attempt, as breakers know it."""
 
     def args(self, kind: type[ArgsT]) -> ArgsT:
         """The action's arguments, typed; they were checked with the plan."""

@@ -12,6 +12,7 @@ from typing import Any
 from loopwright.errors import StepError
 from loopwright.goal import Goal
 from loopwright.plan import ActionOutcome
+from loopwright.service.gate import Gate
 from loopwright.spawn import SPAWN_TOOL
 from loopwright.tools import TOOLS, OwnTool, action_faults
 from loopwright.tools import arguments as a
@@ -21,6 +22,7 @@ from loopwright_executor.once import Once
 from loopwright_executor.tools import files
 from loopwright_executor.tools.call import Call
 from loopwright_executor.tools.commands import Commands
+from loopwright_executor.tools.guarded import dependency_of, told
 from loopwright_executor.tools.http import Http
 from loopwright_executor.tools.kept import kept_secret
 from loopwright_executor.tools.mcp import Mcp
@@ -39,6 +41,8 @@ class Toolbox:
     http: Http
     mcp: Mcp
     own: Own
+    gate: Gate | None = None
+    """The breakers of what actions reach; without it every call is made."""
 
     async def run(self, call: Call, allowed: tuple[str, ...]) -> ActionOutcome:
         """Run one action. StepError where it may not run at all, or the step was stopped."""
@@ -46,7 +50,22 @@ class Toolbox:
             raise StepError("permission_denied", str(fault))
         runner = self._runner(call.action.tool)
         self.commands.sandbox_for(call)
-        return await self.once.run(call, lambda: self._act(call, runner))
+        dependency = dependency_of(call, self.own.tools)
+        if self.gate is None or call.holder is None or dependency is None:
+            return await self.once.run(call, lambda: self._act(call, runner))
+        # Before the journal: what was refused has not begun.
+        async with self.gate.call(dependency, call.holder) as passage:
+            made: list[ActionOutcome] = []
+
+            async def act() -> ActionOutcome:
+                made.append(await self._act(call, runner))
+                return made[0]
+
+            try:
+                return await self.once.run(call, act)
+            finally:
+                outcome = made[0] if made else None
+                told(passage, dependency, outcome, stopped=call.stop.is_set())
 
     async def without_secrets(
         self, goal: Goal, tree: Path, outcomes: Sequence[ActionOutcome]
@@ -131,6 +150,7 @@ def toolbox(
     secrets: Secrets,
     private_hosts: frozenset[str],
     own: Mapping[str, OwnTool[Any]],
+    gate: Gate | None = None,
 ) -> Toolbox:
     """Every tool, put together."""
     return Toolbox(
@@ -139,4 +159,5 @@ def toolbox(
         Http(secrets, commands.redactor, private_hosts),
         Mcp(commands, secrets, private_hosts),
         Own(commands, own),
+        gate,
     )
