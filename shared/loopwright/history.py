@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from loopwright.audit import Entry
 from loopwright.forks import NoSuchPointError, after_iteration, forked, state_at
 from loopwright.ids import new_loop_id
-from loopwright.loop import Loop
+from loopwright.loop import Loop, evolve
+from loopwright.plan import Verdict
 from loopwright.workspace import Workspaces
 
 if TYPE_CHECKING:
@@ -63,3 +64,15 @@ async def _revision(workspaces: Workspaces, loop: Loop) -> str:
     if loop.revision is not None:
         return loop.revision
     return (await workspaces.create(loop.id, loop.goal.workspace.files)).revision
+
+
+async def verdicts(client: Client, loop: str) -> list[tuple[int, Verdict]]:
+    """Each iteration that was judged, with its newest verdict, oldest first."""
+    found: dict[int, Verdict] = {}
+    state: Loop | None = None
+    for entry in await _entries(client, loop):
+        verdict = getattr(entry.event.data, "verdict", None)
+        if state is not None and isinstance(verdict, Verdict):
+            found[state.iteration] = verdict  # before the event, which may begin the next one
+        state = evolve(state, entry.event, seq=entry.seq, body_digest=entry.body_digest)
+    return sorted(found.items())

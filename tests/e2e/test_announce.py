@@ -82,7 +82,7 @@ def test_the_combined_goal_announces_once_though_its_executor_is_killed(tmp_path
         }
         with installation(tmp_path / "data", **env) as here:
             loop = here.json("run", str(goal), "--detach")["loop"]
-            wait_until(lambda: lines(posts))
+            wait_until(lambda: lines(posts), 150)
             here.kill("executor")
             (tmp_path / "answer").touch()
             ended = here.json("watch", loop)

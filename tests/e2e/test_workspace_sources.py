@@ -42,6 +42,9 @@ def test_a_repository_is_worked_on_and_gets_a_branch(tmp_path: Path) -> None:
         assert git(theirs, "show", "loop/more:none.txt") == "two\nmore"
         assert git(theirs, "rev-parse", "loop/more") == made["commit"]
         assert git(theirs, "status", "--porcelain") == ""
+        turned = here.json("show", loop, "--checks")["checks"]["more"]
+        assert [(item["iteration"], item["status"]) for item in turned] == [(1, "passed")]
+        assert "iterations 1 to 1" in here.run("show", loop, "--checks").stdout
         again = here.run("result", loop, "--branch", "loop/more", "--repo", str(theirs))
         assert again.returncode == 1
         assert "already exists" in again.stderr

@@ -11,6 +11,7 @@ from rich.text import Text
 from loopwright.audit import Head
 from loopwright.client import Client, Recorded, RefusedError
 from loopwright.errors import BusUnavailableError
+from loopwright.history import verdicts
 from loopwright.loop import Loop
 from loopwright.views import LoopView, view
 from loopwright_cli.follow import finish, follow
@@ -38,6 +39,7 @@ from loopwright_cli.session import (
     session,
 )
 from loopwright_cli.trees import family, forest
+from loopwright_cli.turning import distance, turns, turns_table
 
 app = typer.Typer()
 
@@ -73,9 +75,19 @@ def ls(
 
 
 @app.command()
-def show(loop: LoopArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+def show(
+    loop: LoopArgument,
+    checks: Annotated[
+        bool, typer.Option("--checks", help="How each check turned, iteration by iteration.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show one loop: its iterations, its checks, what it spent."""
     at = session(data, as_json)
+    if checks:
+        perform(at, _show_checks(at, loop))
+        return
 
     async def work() -> None:
         async with at.client() as client:
@@ -90,6 +102,17 @@ def show(loop: LoopArgument, data: DataOption = None, as_json: JsonOption = Fals
             out.print(tree)
 
     perform(at, work())
+
+
+async def _show_checks(at: Session, loop: str) -> None:
+    async with at.client() as client:
+        judged = await verdicts(client, loop)
+    if at.as_json:
+        at.emit({"loop": loop, "checks": turns(judged)})
+    elif judged:
+        out.print(turns_table(judged))
+    else:
+        out.print("Nothing was judged yet.")
 
 
 async def _below(client: Client, seen: LoopView) -> list[LoopView]:
@@ -109,6 +132,8 @@ def say_loop(state: Loop) -> None:
     if seen.detail:
         out.print(Text(seen.detail))
     out.print(Text(spent(seen), style="dim"))
+    if behind := distance(seen):
+        out.print(Text(behind, style="dim"))
     if expected := forecast(seen):
         out.print(Text(expected, style="dim"))
     out.print()
