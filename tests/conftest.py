@@ -61,5 +61,17 @@ async def line(bus: Bus, objects: Objects, settings: ServiceSettings) -> AsyncIt
 
 @pytest.fixture(autouse=True, scope="session")
 def _quiet_logs() -> None:
-    """Failures show their own output; a thousand lines of info would hide it."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("WARNING"))
+    """Failures show their own output; a thousand lines of info would hide it.
+
+    Tracebacks are plain: a pretty one with every local takes a busy machine seconds, in which
+    nothing else of the process runs and what waits for the bus gives up.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("WARNING"),
+    )

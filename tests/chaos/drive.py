@@ -37,8 +37,12 @@ POISON_EVERY = 15
 LIE_EVERY = 10
 #: Nudges at once, to make coordinators meet in one loop.
 BURST = 5
+#: Loops that are left when the faults end: what is timed then is healing, not a backlog of work.
+LAST = 12
 #: How long loops may take to end once the faults are over, before they are given up, in seconds.
-HEAL_S = 150.0
+HEAL_S = 30.0
+#: No loop has ended for this long though faults still go on: they are over, in seconds.
+STILL_S = 60.0
 LOOK_S = 0.3
 
 AWAY = (BusUnavailableError, nats.errors.Error, nats.js.errors.Error, TimeoutError, ConnectionError)
@@ -100,17 +104,26 @@ class Run:
 
     @property
     def _span(self) -> int:
-        """How many loops have ended when the last is started: all is done to them until then."""
-        return max(1, self.options.loops - IN_FLIGHT)
+        """How many loops have ended when the faults are over: all is done to them until then."""
+        return max(1, self.options.loops - LAST)
 
     async def _faults(self) -> None:
         options = self.options
         mischief = asyncio.create_task(self.fleet.mischief.run(self.quiet))
         try:
             await self.faults.run(schedule(options.seed, options.kills, self._span))
+            await self._worked_off()
         finally:
             self.quiet.set()
             await mischief
+
+    async def _worked_off(self) -> None:
+        """Wait until few loops are left: where the machine is slow, faults do not wait for them."""
+        ended, since = len(self.ended), monotonic()
+        while ended < self._span and monotonic() - since < STILL_S:
+            await asyncio.sleep(LOOK_S)
+            if len(self.ended) > ended:
+                ended, since = len(self.ended), monotonic()
 
     def _ids(self) -> list[str]:
         return [loop_id(self.options.seed, number) for number in range(self.options.loops)]

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from statistics import median
+from time import monotonic
 from typing import Any
 
 import nats
 import pytest
+from nats.js import JetStreamContext
 
-from installation import Installation, installation, wait_until
+from installation import Installation, alive, installation, wait_until
+from loopwright.control import Cancel
+from loopwright.ids import new_loop_id
+from waiting import until
 
+#: Loops that are cancelled one after another while the others wait for their turn.
+CANCELS = 6
 TICK = "import time, pathlib\npathlib.Path('ticks').write_text(str(time.time()))\n"
 
 
@@ -66,20 +77,64 @@ def running(marker: str) -> list[int]:
     return found
 
 
-def test_cancel_kills_a_running_action_at_once_whatever_is_queued(
+async def test_cancel_kills_a_running_action_within_a_second_whatever_is_queued(
     here: Installation, tmp_path: Path
 ) -> None:
-    marker = f"sleep 321.{os.getpid():07}"
-    loops = [
-        here.json("run", goal(tmp_path, marker if n == 0 else "true"), "--detach")["loop"]
-        for n in range(6)
-    ]
-    wait_until(lambda: running(marker))
-    here.json("cancel", loops[0])
-    wait_until(lambda: not running(marker), 45)  # long before it would end by itself
-    assert here.json("watch", loops[0], code=3)["outcome"] == "cancelled"
-    for loop in loops[1:]:
-        here.json("cancel", loop)
+    """From the bus's word that it has the cancellation to the end of the action's processes.
+
+    A machine that is busy with something else makes some slow, a detour makes all slow: more than
+    half of the newest ones must be quick.
+    """
+    took: list[float] = []
+    here.json("run", goal(tmp_path, "true"), "--detach")  # brings the runtime up
+    async with connected(here) as js:
+        while len(took) < CANCELS or median(took[-CANCELS:]) > 1.0:
+            assert len(took) < 5 * CANCELS, f"seconds from cancel to the action's end: {took}"
+            marks = {new_loop_id(): f"sleep 321.{n}{os.getpid():07}" for n in range(CANCELS)}
+            for loop, mark in marks.items():
+                path = goal(tmp_path, mark, id=loop)
+                await js.publish("goal.submitted.default", Path(path).read_bytes())
+            took += await cancelled_one_by_one(js, marks)
+    for loop in marks:
+        assert here.json("watch", loop, code=3)["outcome"] == "cancelled"
+
+
+async def cancelled_one_by_one(js: JetStreamContext, marks: dict[str, str]) -> list[float]:
+    """Seconds that each loop's action lived on; the others are queued meanwhile."""
+    took = []
+    waiting = dict(marks)
+    while waiting:
+        loop, pids = await until(partial(first_running, waiting))
+        cancel = Cancel(id="cancel-01", reason="enough").model_dump_json().encode()
+        await js.publish(f"control.{loop}", cancel)
+        began = monotonic()
+        while any(map(alive, pids)):
+            assert monotonic() - began < 60, f"loop {loop}: its action goes on"
+            await asyncio.sleep(0.01)
+        took.append(round(monotonic() - began, 3))
+        del waiting[loop]
+    return took
+
+
+async def first_running(marks: dict[str, str]) -> tuple[str, list[int]] | None:
+    """A loop whose action runs, and the action's processes."""
+    for loop, mark in marks.items():
+        if pids := running(mark):
+            return loop, pids
+    return None
+
+
+@asynccontextmanager
+async def connected(here: Installation) -> AsyncIterator[JetStreamContext]:
+    """The bus of a running installation."""
+    runtime = here.runtime()
+    nc = await nats.connect(
+        runtime["nats_url"], user=runtime["nats_user"], password=runtime["nats_password"]
+    )
+    try:
+        yield nc.jetstream()
+    finally:
+        await nc.close()
 
 
 def test_a_budget_is_raised_and_the_loop_goes_on_to_its_goal(
@@ -152,12 +207,8 @@ def test_a_wrong_amendment_says_what_is_wrong(here: Installation, tmp_path: Path
 
 
 async def test_dead_letters_are_read_and_dropped(here: Installation, tmp_path: Path) -> None:
-    runtime = here.runtime()
-    nc = await nats.connect(
-        runtime["nats_url"], user=runtime["nats_user"], password=runtime["nats_password"]
-    )
-    await nc.jetstream().publish("goal.submitted.default", b'{"nmae": "a typo"}')
-    await nc.close()
+    async with connected(here) as js:
+        await js.publish("goal.submitted.default", b'{"nmae": "a typo"}')
     letters = wait_until(lambda: here.json("dead-letters", "ls"))
     number = str(letters[0]["seq"])
     assert "nmae" in letters[0]["reason"]

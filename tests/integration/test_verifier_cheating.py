@@ -7,7 +7,6 @@ pytest's worker apart can make it report what it likes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,7 +106,5 @@ async def test_a_process_left_behind_changes_nothing_later(tmp_path: Path) -> No
         {"name": "spawns", "kind": "command", "run": late},
         {"name": "waits", "kind": "command", "run": "sleep 2; test ! -e late.txt"},
     ]
-    began = time.monotonic()
     verdict = await judged(tmp_path, checks)
     assert [check.status for check in verdict.checks] == ["passed", "passed"]
-    assert time.monotonic() - began < 20

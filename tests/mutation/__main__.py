@@ -4,101 +4,89 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from time import monotonic
 
-from mutation.mutant import ROOT, Mutant
+from mutation.mutant import Mutant
 from mutation.table import MUTANTS
-
-#: The longest that tests may take; a mutant that hangs its own is caught, in seconds.
-TEST_S = 900.0
-#: What pytest returns where tests ran and some failed.
-RED = 1
+from mutation.tree import Found, Tree
 
 
-class Tree:
-    """A copy of the checkout in which mutants are put in and taken out again."""
+@dataclass(slots=True)
+class Table:
+    """What has been found so far, printed line by line."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        names = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-        ).stdout
-        for name in filter(None, names.decode().split("\0")):
-            if (ROOT / name).is_file():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, root / name)
-        (root / ".venv").symlink_to(ROOT / ".venv")
-        members = [root / "shared", root / "cli", *(root / "services").iterdir()]
-        path = os.pathsep.join(str(folder) for folder in members)
-        self.env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-        where = self._run("-c", "import loopwright; print(loopwright.__file__)").stdout.strip()
-        if not Path(where).is_relative_to(root):
-            raise RuntimeError(f"the copy in {root} is not what is imported: {where} is")
+    total: int
+    counts: Counter[str] = field(default_factory=Counter)
+    lock: Lock = field(default_factory=Lock)
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=self.root,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=TEST_S,
-            check=False,
-        )
+    def add(self, mutant: Mutant, found: Found) -> None:
+        """One more line."""
+        with self.lock:
+            self.counts[found.verdict] += 1
+            place = f"{self.counts.total():3}/{self.total}"
+            where = f"{found.seconds:6.1f} s  {mutant.name} ({mutant.file})"
+            print(f"{place} {found.verdict:6} {where}", flush=True)
+            if not found.proven:
+                print(f"        {mutant.test}: {found.said}", flush=True)
 
-    def test(self, *nodes: str) -> tuple[int, str]:
-        """Run tests up to the first that fails; what pytest returned, and its last words."""
-        try:
-            ran = self._run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *nodes)
-        except subprocess.TimeoutExpired:
-            return RED, f"it did not end within {TEST_S:g} s"
-        failed = [line for line in ran.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        return ran.returncode, (failed or (ran.stdout + ran.stderr).splitlines() or [""])[-1]
 
-    def without(self, mutant: Mutant) -> tuple[int, str]:
-        """Run a mutant's test with its guard taken out."""
-        path = self.root / mutant.file
-        source = path.read_text(encoding="utf-8")
-        try:
-            path.write_text(mutant.applied(source), encoding="utf-8")
-            return self.test(mutant.test)
-        finally:
-            path.write_text(source, encoding="utf-8")
+def work(root: Path, rows: Sequence[Mutant], table: Table) -> None:
+    """Take each row's guard out of a tree of one's own."""
+    if not rows:
+        return
+    with closing(Tree(root)) as tree:
+        usual = tree.with_guards(list(dict.fromkeys(row.test for row in rows)))
+        for row in rows:
+            if row.test in usual:
+                table.add(row, tree.without(row, usual[row.test]))
+            else:
+                table.add(row, Found("ERROR", "with every guard in, the test does not pass"))
 
 
 def main() -> int:
     """Print the table and a line of figures."""
     parser = argparse.ArgumentParser(prog="mutation")
     parser.add_argument("--only", default="", help="those whose name, file or test holds this")
-    only = parser.parse_args().only
-    chosen = [m for m in MUTANTS if any(only in text for text in (m.name, m.file, m.test))]
-    began, missed = monotonic(), 0
+    parser.add_argument("--workers", type=int, default=2, help="trees that are worked on at once")
+    asked = parser.parse_args()
+    chosen = [
+        row for row in MUTANTS if any(asked.only in text for text in (row.name, row.file, row.test))
+    ]
+    began, table = monotonic(), Table(len(chosen))
     with TemporaryDirectory(prefix="loopwright-mutants-") as folder:
-        tree = Tree(Path(folder))
-        code, said = tree.test(*dict.fromkeys(mutant.test for mutant in chosen))
-        if code != 0:
-            print(f"with every guard in, the tests do not pass: {said}")
-            return 1
-        for mutant in chosen:
-            code, said = tree.without(mutant)
-            caught = code == RED
-            missed += not caught
-            print(f"{'caught' if caught else 'MISSED'}  {mutant.name} ({mutant.file})", flush=True)
-            if not caught:
-                print(f"        {said}", flush=True)
-    seconds = round(monotonic() - began, 1)
-    line = {"target": "guards", "mutants": len(chosen), "violations": missed, "seconds": seconds}
-    print(json.dumps(line))
-    return 1 if missed else 0
+        with ThreadPoolExecutor(asked.workers) as pool:
+            shares = [chosen[n :: asked.workers] for n in range(asked.workers)]
+            done = [
+                pool.submit(work, Path(folder) / str(n), rows, table)
+                for n, rows in enumerate(shares)
+            ]
+        for one in done:
+            one.result()
+    print(json.dumps(figures(table, monotonic() - began)))
+    return 1 if table.counts["MISSED"] or table.counts["ERROR"] else 0
+
+
+def figures(table: Table, seconds: float) -> dict[str, object]:
+    """One line that says what was tried and what was found."""
+    return {
+        "target": "guards",
+        "violations": table.counts["MISSED"] + table.counts["ERROR"],
+        "mutants": table.total,
+        "red": table.counts["caught"] + table.counts["hung"],
+        "hung": table.counts["hung"],
+        "missed": table.counts["MISSED"],
+        "errors": table.counts["ERROR"],
+        "seconds": round(seconds, 1),
+    }
 
 
 if __name__ == "__main__":

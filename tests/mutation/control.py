@@ -112,7 +112,7 @@ _CLAIMS = (
         f"{COORDINATOR}/app.py",
         "if decision.stop:",
         "if False:",
-        f"{LINE}::test_cancel_reaches_a_running_step_at_once",
+        f"{LINE}::test_the_end_of_a_loop_is_told_to_its_workers",
     ),
     Mutant(
         "lets a step run past its deadline",
