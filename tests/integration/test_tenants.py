@@ -4,14 +4,23 @@ anywhere else."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from line import Line
+from loopwright import subjects
 from loopwright.budget import NOTHING
 from loopwright.control import Amend, BudgetChange
+from loopwright.errors import UnreadableError
+from loopwright.loop import Loop
+from loopwright.service.consumers import COORDINATOR
 from loopwright.service.step import Request
 from loopwright.tenants import Tenants
-from loopwright.testing import model_goal, playbook_goal
+from loopwright.testing import LOOP_ID, model_goal, playbook_goal
+from loopwright_coordinator.inputs import Input
+from loopwright_coordinator.log import Log
 from waiting import until
 
 
@@ -96,3 +105,47 @@ async def test_an_amendment_over_the_quota_is_refused(line: Line) -> None:
         said = await line.say(loop, Amend(id=f"amend-{number:03}", budget=budget))
         assert said["accepted"] is accepted, said
     assert (await Tenants(line.bus.nc).show("default")).leased.cost_microusd == 20_000
+
+
+class Late(Log):
+    """A log that does not know of a loop when it is asked for the first time."""
+
+    asked = False
+
+    async def load_tip(self, loop_id: str) -> Loop | None:
+        known = self.asked
+        self.asked = True
+        return await Log.load_tip(self, loop_id) if known else None
+
+
+async def test_a_lease_for_an_id_that_another_tenant_took_comes_home(line: Line) -> None:
+    tenants = Tenants(line.bus.nc)
+    await tenants.set("late", {"usd_day": "0.015"})
+    first, coordinator = line.built(), line.built()
+    log = Late(line.bus, line.objects, "/coordinator/late")
+    coordinator.admission = replace(coordinator.admission, log=log)
+    settle = AsyncSettle()
+    body = goal(id=LOOP_ID)
+    for tenant, admission in (("default", first.admission), ("late", coordinator.admission)):
+        subject = subjects.goal_submitted(tenant)
+        await line.bus.publish(subject, body, stream=subjects.GOALS)
+        pull = await line.bus.js.pull_subscribe_bind(COORDINATOR, subjects.GOALS)
+        (message,) = await pull.fetch(1, timeout=60)
+        if tenant == "default":
+            await admission.handle(message, settle)
+        else:
+            with pytest.raises(UnreadableError, match="is the id of another goal"):
+                await admission.handle(message, settle)
+        await message.ack()
+    assert settle.settled == [LOOP_ID]
+    assert (await tenants.show("late")).leases == {}
+
+
+class AsyncSettle:
+    """Decides nothing."""
+
+    def __init__(self) -> None:
+        self.settled: list[str] = []
+
+    async def __call__(self, loop_id: str, _: Input) -> None:
+        self.settled.append(loop_id)

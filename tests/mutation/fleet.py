@@ -107,6 +107,13 @@ _QUOTAS = (
         "lambda known: known,",
         f"{_TENANTS}::test_what_a_loop_did_not_spend_comes_home_and_what_it_spent_is_counted",
     ),
+    Mutant(
+        "keeps a lease for an id that is another tenant's",
+        f"{_COORDINATOR}/admission.py",
+        "await self.quotas.unlease(tenant, loop_id)",
+        "pass",
+        f"{_TENANTS}::test_a_lease_for_an_id_that_another_tenant_took_comes_home",
+    ),
 )
 
 _LIMITS = (

@@ -72,6 +72,9 @@ class Admission:
                 existing = await self.log.load_tip(loop_id)
             else:
                 return False
+        if existing is not None and existing.tenant != tenant and self.quotas is not None:
+            # Leased when the id was still free, perhaps by who crashed then: no end will return it.
+            await self.quotas.unlease(tenant, loop_id)
         if existing is None or existing.tenant != tenant or existing.goal_digest != goal.digest():
             fault = Fault(
                 path="id", message=f"'{loop_id}' is the id of another goal; take a new one"

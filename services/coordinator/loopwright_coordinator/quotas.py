@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from nats.aio.msg import Msg
 
 from loopwright import subjects
+from loopwright.budget import NOTHING
 from loopwright.control import Amend
 from loopwright.errors import Fault, GoalInvalidError, UnreadableError
 from loopwright.events import LoopEnded
@@ -61,6 +62,13 @@ class Quotas:
             raise GoalInvalidError([Fault(path=answer.path, message=answer.why)])
         if isinstance(answer, Wait):
             raise RetryLaterError(f"loop {loop_id} waits: {answer.why}", answer.after_s)
+
+    async def unlease(self, name: str, loop_id: str) -> None:
+        """Take back the lease of a goal that can never become this tenant's loop."""
+        now = datetime.now(UTC)
+        await self._records.change(
+            subjects.tenant(name), lambda known: known and release(known, loop_id, NOTHING, now)
+        )
 
     async def extend(self, loop: Loop, amend: Amend) -> str | None:
         """Lease what an amendment adds; why that cannot be, if so."""
