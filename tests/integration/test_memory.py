@@ -9,12 +9,14 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
+from line import dead_letters
 from loopwright import subjects
 from loopwright.ids import new_loop_id
 from loopwright.memory import Kept, Recalled, fact_id
 from loopwright.objects import Objects
 from loopwright.plan import Plan
 from loopwright.service.bus import Bus
+from loopwright.service.consumers import LEARNER
 from loopwright.testing import EPOCH, MemoryLog, model_goal
 from loopwright_planner.recall import StateRecall, question
 from planning import openai_goal, plan_request, verdict_of
@@ -140,6 +142,13 @@ async def test_a_log_that_cannot_be_read_teaches_nothing_and_holds_up_nobody(
     async with remembering(bus, objects):
         found = await until(listed(bus, "default", 2), 30)
         assert broken.loop_id not in {item["loop"] for item in found}
+
+        async def all_heard() -> bool:
+            info = await bus.js.consumer_info(subjects.LOOPS, LEARNER)
+            return not info.num_pending and not info.num_ack_pending
+
+        await until(all_heard)
+    assert await dead_letters(bus) == []
 
 
 async def test_what_a_loop_has_done_can_be_searched(bus: Bus, objects: Objects) -> None:

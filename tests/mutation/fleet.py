@@ -77,7 +77,7 @@ _QUOTAS = (
         "shared/loopwright/tenant.py",
         "if cap is None or used + held + asked <= cap:",
         "if cap is None or used + asked <= cap:",
-        f"{_TENANT}::test_spent_and_leased_never_pass_a_cap",
+        f"{_TENANT}::test_a_loop_is_leased_its_whole_budget_and_gives_back_what_it_did_not_spend",
     ),
     Mutant(
         "counts a loop's end twice",
@@ -122,7 +122,7 @@ _LIMITS = (
         "shared/loopwright/rate.py",
         "if late > SLACK_S:",
         "if False:",
-        "tests/unit/test_rate.py::test_no_minute_sees_more_than_the_quota",
+        "tests/unit/test_rate.py::test_a_call_that_is_larger_than_the_bucket_waits_until_it_is_full",
     ),
     Mutant(
         "waits for a provider's limits past the step's deadline",

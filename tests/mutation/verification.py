@@ -64,7 +64,7 @@ ROWS: tuple[Mutant, ...] = (
         f"{VERIFIER}/probe.py",
         "        if not self.allows(check.url):\n",
         "        if False:\n",
-        f"{LAYERS}::test_a_server_that_is_not_allowed_is_not_asked",
+        f"{LAYERS}::test_the_refusal_names_the_setting",
     ),
     Mutant(
         "dates a revision by the worker's clock",

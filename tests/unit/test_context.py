@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loopwright.approach import Approach, Strategy
@@ -33,7 +33,12 @@ sections = st.lists(
 )
 
 
+#: More than there is room for, so that it must be cut.
+TOO_LONG = Section("a", 1.0, (Block("", "", "x" * 2000),))
+
+
 @given(sections, st.integers(0, 1200))
+@example([TOO_LONG], 1200)
 def test_what_is_kept_fits_and_what_is_lost_is_counted(found: list[Section], room: int) -> None:
     fitted = fit(found, room, one_per_byte)
     size = sum(one_per_byte(block.fenced(NO_MARK)) for block in fitted.blocks)
