@@ -10,12 +10,9 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from loopwright.chain import LoopEvent, digest
-from loopwright.loop import Loop, evolve
+from loopwright.chain import LoopEvent
 from loopwright.testing import MemoryLog
-from simulation.actors import Cluster
 from simulation.check import IDS, STEPS, begin
-from simulation.world import World
 
 HERE = Path(__file__).parent
 #: As few worlds as show every kind of event and every state; so many are looked at.
@@ -24,16 +21,9 @@ LOOKED_AT = 400
 
 def simulated(seed: int) -> list[tuple[int, LoopEvent]]:
     """The log of a simulated world's first loop, to its end."""
-    cluster, folds = Cluster(World(seed)), dict[str, Loop]()
-
-    def on_append(loop_id: str, event: LoopEvent, seq: int) -> None:
-        before = folds.get(loop_id)
-        folds[loop_id] = evolve(before, event, seq=seq, body_digest=digest(event.id.encode()))
-
-    cluster.on_append = on_append
-    begin(cluster, folds)
-    cluster.world.run(lambda: IDS[0] in folds and folds[IDS[0]].ended is not None, STEPS)
-    return list(cluster.loops.stored[IDS[0]])
+    watch = begin(seed)
+    watch.cluster.world.run(watch.all_ended, STEPS)
+    return list(watch.cluster.log.stored[IDS[0]])
 
 
 def sealed(stored: list[tuple[int, LoopEvent]]) -> MemoryLog:

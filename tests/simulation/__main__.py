@@ -47,6 +47,7 @@ def simulate(first: int, seeds: int) -> Figures:
         figures.violations += [(seed, sentence) for sentence in report.violations]
         figures.outcomes.update(report.outcomes)
         figures.states |= report.states
+        figures.counts.update(report.counts)
         figures.counts.update(
             events=report.events, crashes=report.crashes, conflicts=report.conflicts
         )

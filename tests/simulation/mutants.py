@@ -1,16 +1,23 @@
-"""`make mutants`: each guard is taken out, and the simulation must notice within 100 seeds."""
+"""`make mutants`: each guard is taken out, and the simulation must notice within 100 seeds.
+
+They are 100 seeds of the worlds that hold what the guard is about: families, outages, quotas.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import dataclass, fields
+from itertools import islice
 
 from loopwright.errors import LoopwrightError
 from simulation.check import run
 from simulation.rules import Rules
+from simulation.scenes import worlds
 
 SEEDS = 100
+#: Guard → the kind of worlds in which it is missed; "" is any world.
+KINDS: dict[str, str] = {item.name: item.metadata.get("worlds", "") for item in fields(Rules)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +32,8 @@ class Caught:
 
 def hunt(mutant: str, seeds: int = SEEDS) -> Caught:
     """Run the simulation without one guard."""
-    rules = Rules(**{mutant: False})
-    noticed: list[tuple[int, str]] = []
-    for seed in range(seeds):
+    rules, noticed = Rules(**{mutant: False}), list[tuple[int, str]]()
+    for seed in islice(worlds(KINDS[mutant]), seeds):
         try:
             noticed += [(seed, violation) for violation in run(seed, rules).violations[:1]]
         except LoopwrightError as error:

@@ -17,7 +17,7 @@ from loopwright.control import (
     Retry,
 )
 from loopwright.loop import Loop
-from simulation.actors import Cluster
+from simulation.cluster import Cluster
 
 #: Somebody looks at a loop that waits for a person about so often, in seconds.
 LOOK_S = 40.0
@@ -29,9 +29,11 @@ def speak(cluster: Cluster, loop_id: str) -> None:
     for number in range(world.random.choice((0, 0, 1, 1, 2, 4))):
         word = _word(cluster, f"word-{number:04}")
         world.after(world.random.expovariate(1 / 30), partial(_say, cluster, loop_id, word))
-    if world.random.random() < 0.1:
+    if world.random.random() < cluster.cancels:
         word = Cancel(id="cancel-01")
-        world.after(world.random.uniform(1, 60), partial(_say, cluster, loop_id, word))
+        early = world.random.random() < 0.5
+        at = world.random.uniform(0, 12) if early else world.random.uniform(1, 60)
+        world.after(at, partial(_say, cluster, loop_id, word))
 
 
 def _say(cluster: Cluster, loop_id: str, word: Control) -> None:

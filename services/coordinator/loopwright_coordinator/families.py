@@ -13,7 +13,7 @@ from datetime import datetime
 from loopwright.children import child_goals, pattern_plan, spawn_faults, spawned_by
 from loopwright.control import Cancel, Control, Pause, Resume
 from loopwright.errors import Fault
-from loopwright.events import ChildSettled, ExecutionRequested, LoopHeld, Settlement
+from loopwright.events import ChildSettled, EventData, ExecutionRequested, LoopHeld, Settlement
 from loopwright.family import (
     ChildEnd,
     ChildState,
@@ -36,6 +36,12 @@ from loopwright_coordinator.inputs import Append, ChildEnded, Decision, Ignore
 
 #: Why a child is paused with its parent, so that it goes on with it; not one that a person paused.
 WITH_PARENT = "its parent is paused"
+
+
+def has_family(loop: Loop | None, data: EventData) -> bool:
+    """Whether an event may mean something to the loop's parent or children."""
+    starts = isinstance(data, LoopHeld) and bool(data.children)
+    return starts or (loop is not None and (loop.parent is not None or bool(loop.children)))
 
 
 def refused_spawn(loop: Loop, plan: Plan) -> Iterator[Fault]:

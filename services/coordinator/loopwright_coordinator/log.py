@@ -18,12 +18,13 @@ from ulid import ULID
 from loopwright import subjects
 from loopwright.chain import GENESIS, LoopEvent, decode_event, digest, event_type, schema_uri
 from loopwright.errors import BusUnavailableError, ConflictError
-from loopwright.events import EventData, LoopHeld
+from loopwright.events import EventData
 from loopwright.loop import Loop, evolve
 from loopwright.objects import Objects
 from loopwright.payloads import check_in, check_out
 from loopwright.service.bus import Bus, Expect, Stored
 from loopwright.service.cache import Cache
+from loopwright_coordinator.families import has_family
 
 log = structlog.get_logger()
 
@@ -119,7 +120,7 @@ class Log:
             headers[subjects.TRACEPARENT] = event.traceparent
         if event.data.warnings:
             headers[subjects.WARNS] = str(len(event.data.warnings))
-        if _has_family(loop, event.data):
+        if has_family(loop, event.data):
             headers[subjects.FAMILY] = "1"
         every = subjects.loop_events(event.subject)
         expected = loop.tip if loop else 0
@@ -157,12 +158,6 @@ class Log:
             return first.seq
         self._loops.drop(event.subject)
         raise ConflictError(f"loop {event.subject}: another event came first") from error
-
-
-def _has_family(loop: Loop | None, data: EventData) -> bool:
-    """Whether an event may mean something to the loop's parent or children."""
-    starts = isinstance(data, LoopHeld) and bool(data.children)
-    return starts or (loop is not None and (loop.parent is not None or bool(loop.children)))
 
 
 def _is(stored: Stored, event_id: str) -> bool:
