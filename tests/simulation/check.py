@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from loopwright.budget import NOTHING, Amount
 from loopwright.chain import LoopEvent
@@ -155,8 +156,9 @@ def begin(seed: int, rules: Rules | None = None) -> Watch:
     )
     watch = Watch(Report(seed), cluster, what, IDS[: len(what.goals)])
     cluster.on_append = watch.on_append
-    for loop_id, goal in zip(watch.ids, what.goals, strict=True):
-        cluster.goals.put(loop_id, goal)
+    for number, (loop_id, goal) in enumerate(zip(watch.ids, what.goals, strict=True)):
+        late = 30.0 * number if what.outages else 0.0  # some are to find the model down already
+        world.after(late, partial(cluster.goals.put, loop_id, goal))
         speak(cluster, loop_id)
         attend(cluster, loop_id, watch.folds)
     return watch

@@ -30,14 +30,16 @@ class Caught:
     how: str
 
 
-def hunt(mutant: str, seeds: int = SEEDS) -> Caught:
-    """Run the simulation without one guard."""
+def hunt(mutant: str, seeds: int = SEEDS, *, once: bool = False) -> Caught:
+    """Run the simulation without one guard, on all seeds or until it is missed `once`."""
     rules, noticed = Rules(**{mutant: False}), list[tuple[int, str]]()
     for seed in islice(worlds(KINDS[mutant]), seeds):
         try:
             noticed += [(seed, violation) for violation in run(seed, rules).violations[:1]]
         except LoopwrightError as error:
             noticed.append((seed, f"log: {error}"))
+        if noticed and once:
+            break
     first = noticed[0] if noticed else (None, "NOT CAUGHT")
     return Caught(mutant, len(noticed), *first)
 

@@ -149,8 +149,11 @@ class Outages:
         now, random = self.world.now, self.world.random
         if not any(start <= now < end for start, end in self.when):
             return None
-        if random.random() < 0.1:
+        chance = random.random()
+        if chance < 0.1:
             return ErrorInfo(kind="rate_limited", message="wait", retry_after_s=20.0)
+        if chance < 0.2:  # what a person must mend, while the breaker opens for the others
+            return ErrorInfo(kind="auth", message="no key is known")
         return ErrorInfo(kind=random.choice(ILL_KINDS), message="down")
 
     def leaves(self, dependency: str, holder: Holder, info: ErrorInfo | None) -> Process:
