@@ -17,6 +17,7 @@ from rich.text import Text
 from loopwright.client import Client
 from loopwright.errors import LoopwrightError
 from loopwright.loop import Loop
+from loopwright.progress import StepProgress
 from loopwright.states import WAITS_FOR_A_PERSON
 from loopwright.views import LoopView, view
 from loopwright_cli.render import ending, heading, iteration_line, news, status_line
@@ -34,15 +35,23 @@ class Progress:
     session: Session
     last: LoopView | None = None
     shown: int = 0
+    written: int = 0
+    """Tokens of the answer that is being written, about."""
     live: Live | None = field(default=None)
 
     def __rich__(self) -> Text:
         """The moving line, drawn anew as time passes."""
-        return status_line(self.last) if self.last else Text("waiting for the coordinator")
+        if self.last is None:
+            return Text("waiting for the coordinator")
+        return status_line(self.last, written=self.written)
+
+    def hear(self, told: StepProgress) -> None:
+        """Take in how far the model's answer is."""
+        self.written = told.output_tokens
 
     def on(self, loop: Loop) -> None:
         """Take in the loop after one more event."""
-        before, self.last = self.last, view(loop)
+        before, self.last, self.written = self.last, view(loop), 0
         if self.session.as_json:
             return
         for item in loop.history:
@@ -73,7 +82,7 @@ async def follow(
     """
     progress = Progress(session)
     with progress.showing():
-        async with _interrupts(client, loop, cancel):
+        async with client.progress(loop, progress.hear), _interrupts(client, loop, cancel):
             async for _, state in client.watch(loop):
                 progress.on(state)
                 waits = state.state in WAITS_FOR_A_PERSON and state.open is None

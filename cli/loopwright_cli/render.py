@@ -100,12 +100,14 @@ def _short(text: str, width: int) -> str:
     return first if len(first) <= width else first[: width - 1] + "…"
 
 
-def status_line(view: LoopView, now: datetime | None = None) -> Text:
-    """The moving line: where the loop is and what it has used."""
+def status_line(view: LoopView, now: datetime | None = None, *, written: int = 0) -> Text:
+    """The moving line: where the loop is, what it has used, and what its model is writing."""
     passed = sum(check.status == "passed" for check in view.checks)
     elapsed = ((now or datetime.now(UTC)) - view.admitted_at).total_seconds()
     line = Text(f"{view.iteration:>3}/{view.caps.iterations}  ", style="bold")
     line.append(f"{_WORKING.get(view.state, view.state)}  ")
+    if written:
+        line.append(f"~{written} tok written  ", style=DIM)
     if view.checks:
         line.append(f"{passed} green", style=GOOD)
         line.append(f" {len(view.checks) - passed} red", style=BAD)

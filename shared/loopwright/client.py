@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
+from pydantic import ValidationError
 from ulid import ULID
 
 from loopwright import subjects
@@ -29,6 +32,7 @@ from loopwright.letters import Letters
 from loopwright.listing import subjects_of
 from loopwright.loop import Loop, evolve
 from loopwright.packing import pack, workspaces_of
+from loopwright.progress import StepProgress
 from loopwright.reading import NotFoundError, Recorded, checked, read, tip
 from loopwright.tenants import Tenants
 from loopwright.views import LoopView
@@ -173,6 +177,23 @@ class Client:
         async for item in self.events(loop):
             state = evolve(state, item.event, seq=item.seq, body_digest=item.body_digest)
             yield item, state
+
+    @asynccontextmanager
+    async def progress(
+        self, loop: str, hear: Callable[[StepProgress], None]
+    ) -> AsyncIterator[None]:
+        """Hear how far the loop's running step is, while the block runs; what is missed is gone."""
+
+        async def on(message: Msg) -> None:
+            with contextlib.suppress(ValidationError):  # of a newer version
+                hear(StepProgress.model_validate_json(message.data))
+
+        subscription = await self.nc.subscribe(subjects.progress(checked(loop)), cb=on)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()
 
     async def fold(self, loop: str) -> Loop:
         """The loop as its log says now; NotFoundError if there is none."""

@@ -132,6 +132,11 @@ def stop(loop: str) -> str:
     return f"stop.{loop}"
 
 
+def progress(loop: str) -> str:
+    """Ephemeral: how far a loop's running step has come."""
+    return f"progress.{loop}"
+
+
 def breaker(kind: str, name: str) -> str:
     """Where the breaker of a dependency is kept; `name` is one token."""
     return f"breaker.{kind}.{name}"

@@ -118,7 +118,8 @@ ALLOWED: dict[str, str] = {
         f"{_pulls('TIMERS', 'coordinator')}"
     ),
     "planner": (
-        f"{_worker('planner', 'llm')} query.recall.acme query.recall.other query.recall.default"
+        f"{_worker('planner', 'llm')} query.recall.acme query.recall.other query.recall.default "
+        "progress.x"
     ),
     "executor": f"{_worker('executor', 'tool', 'mcp')} effect.x.1.1 $JS.API.STREAM.MSG.GET.EFFECTS",
     "verifier": _worker("verifier", "llm"),
@@ -143,8 +144,8 @@ HEARD: dict[str, str] = {
     "executor": "stop.*",
     "verifier": "stop.*",
     "state": "query.loop query.loops query.heads query.recall.* query.memory.* query.forget.*",
-    "tenant-acme": "loop.> _INBOX.>",
-    "operator": "loop.> _INBOX.>",
+    "tenant-acme": "loop.> progress.* _INBOX.>",
+    "operator": "loop.> progress.* _INBOX.>",
 }
 
 
@@ -193,6 +194,7 @@ def universe() -> set[str]:
         "memory.x.y",
         "tenant.x",
         "limit.x",
+        "progress.x",
     }
 
 
@@ -234,7 +236,16 @@ async def test_an_identity_may_hear_what_is_agreed_and_nothing_else(
     here: Installed, identity: str
 ) -> None:
     nc, refused = await here.connect(identity)
-    tried = {"loop.>", "stop.*", "query.loop", "query.loops", "query.heads", "_INBOX.>", ">"}
+    tried = {
+        "loop.>",
+        "stop.*",
+        "progress.*",
+        "query.loop",
+        "query.loops",
+        "query.heads",
+        "_INBOX.>",
+        ">",
+    }
     tried |= {"query.recall.*", "query.memory.*", "query.forget.*", "breaker.>", "memory.>"}
     tried |= {"goal.>", "control.>", "result.>", "claim.>", "timer.>", "$JS.>", "$O.>", "$SYS.>"}
     tried |= {f"{inbox(name)}.>" for name in ALLOWED}

@@ -9,6 +9,8 @@ PLANNER = "services/planner/loopwright_planner"
 LADDER = "tests/unit/test_ladder.py"
 INJECTIONS = "tests/unit/test_injections.py"
 OBEYS = "test_a_model_that_obeys_every_order_gets_nothing_out_of_policy_past_the_planner"
+STREAMED = "tests/unit/test_streamed_answers.py"
+NOT_WHOLE = "test_a_stream_that_is_not_whole_is_a_failure_and_charged_in_full"
 
 ROWS: tuple[Mutant, ...] = (
     Mutant(
@@ -45,6 +47,20 @@ ROWS: tuple[Mutant, ...] = (
         'if rung.kind == "cheaper" and error.kind in UNREACHED:',
         "if False:",
         f"{LADDER}::test_an_endpoint_that_is_not_reached_is_not_asked_for_less",
+    ),
+    Mutant(
+        "takes a stream that was cut for a whole answer",
+        "shared/loopwright/service/llm/stream.py",
+        "if self.finish_reason is None:",
+        "if False:",
+        f"{STREAMED}::{NOT_WHOLE}",
+    ),
+    Mutant(
+        "charges nothing for a stream that was cut",
+        "shared/loopwright/service/llm/stream.py",
+        "costs=True)",
+        "costs=False)",
+        f"{STREAMED}::{NOT_WHOLE}",
     ),
     Mutant(
         "gives up before the last rung",

@@ -12,7 +12,7 @@ import pytest
 
 from llm import completion
 from loopwright.service.llm.capabilities import Capabilities, Features
-from loopwright.service.llm.client import read_answer
+from loopwright.service.llm.completion import read_answer
 from loopwright.service.llm.failures import (
     Failure,
     of_finish,

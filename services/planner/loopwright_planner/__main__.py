@@ -23,6 +23,7 @@ from loopwright_planner.command import Programs
 from loopwright_planner.recall import StateRecall, nothing_known
 from loopwright_planner.settings import PlannerSettings
 from loopwright_planner.step import PlanStep
+from loopwright_planner.telling import BusTelling
 
 
 def transport(settings: PlannerSettings, redactor: Redactor) -> httpx2.AsyncBaseTransport | None:
@@ -49,6 +50,8 @@ def main() -> None:
         gate = Gate(parts.bus.nc)
         recall = nothing_known() if settings.cassette else StateRecall(parts.bus.nc)
         llm = Llm(settings, transport=transport(settings, parts.redactor))
+        # A cassette is one exchange a line, so that its answers come whole.
+        streamed = settings.llm_stream and settings.cassette is None
         limits = Limits(parts.bus.nc, settings.llm_limits)
         return PlanStep(
             workspaces,
@@ -58,6 +61,7 @@ def main() -> None:
             recall,
             gate=gate,
             limits=limits,
+            telling=BusTelling(parts.bus.nc) if streamed else None,
         )
 
     run_role("planner", PlanRequested, settings, make_step)

@@ -18,8 +18,9 @@ from loopwright.errors import ErrorInfo, StepError
 from loopwright.events import PlanRequested
 from loopwright.goal import OpenAI
 from loopwright.plan import Making, Plan
-from loopwright.service.llm.capabilities import Capabilities, Features
-from loopwright.service.llm.client import Answer, Call, CallFailedError
+from loopwright.service.llm.capabilities import STREAM, Capabilities, Features
+from loopwright.service.llm.client import Call, CallFailedError, Told
+from loopwright.service.llm.completion import Answer
 from loopwright.service.llm.failures import of_finish
 from loopwright.service.llm.fence import cut
 from loopwright.service.llm.guarded import Asks
@@ -67,6 +68,8 @@ class Dialogue:
     timeout_s: float
     now: Callable[[], datetime]
     bound: TokenBound = one_per_byte
+    told: Told | None = None
+    """Where given, answers are streamed as far as the server streams, and this told of them."""
     purse: Purse = field(init=False)
     calls: int = 0
     prompt: Prompt | None = None
@@ -148,6 +151,9 @@ class Dialogue:
                 refused = failure.info
             else:
                 self.purse.charge(answer.usage, worst)
+                if call.told and answer.usage is None and answer.fault is None:
+                    log.info("the server's streams hold no usage; it is asked for whole answers")
+                    self.capabilities.learn(self.spec.model, features.unstreamed())
                 return answer
 
     def _compose(self, features: Features, repair: Repair | None) -> tuple[Call, Worst]:
@@ -173,6 +179,7 @@ class Dialogue:
             effort=features.kept("reasoning_effort", self.spec.effort),
             seed=features.kept("seed", self.spec.seed),
             response_format=_format(features, schema),
+            told=None if STREAM in features.dropped else self.told,
         )
         return call, Worst(tokens, output)
 

@@ -27,6 +27,7 @@ from loopwright_planner.core import plan_by_rule
 from loopwright_planner.dialogue import Dialogue
 from loopwright_planner.prompt import Situation
 from loopwright_planner.recall import Recall, nothing_known
+from loopwright_planner.telling import Tells
 from loopwright_planner.view import Workspaces, look
 
 log = structlog.get_logger()
@@ -75,6 +76,8 @@ class PlanStep:
     """The models' breakers; without it every call is made."""
     limits: Limits | None = None
     """The providers' limits, where the operator has set any."""
+    telling: Tells | None = None
+    """Where given, answers are streamed and their progress is told."""
 
     async def perform(self, request: Request[PlanRequested]) -> Performed:
         """The plan that the goal's planner gives for this state."""
@@ -115,6 +118,7 @@ class PlanStep:
             capabilities=self.capabilities,
             timeout_s=self.llm_timeout_s,
             now=self.now,
+            told=self.telling.of(request, spec.model) if self.telling else None,
         )
         try:
             plan = await dialogue.plan()

@@ -149,7 +149,7 @@ def _worker(role: Role) -> Access:
         + (_looks_up(subjects.LIMITS) if "llm" in CALLS[role] else Access())
         + _keeps_objects()
         + Access(hears=(subjects.stop("*"),))
-        + (_sends(subjects.recall("*")) if role == "planner" else Access())
+        + (_sends(subjects.recall("*"), subjects.progress("*")) if role == "planner" else Access())
     )
 
 
@@ -198,7 +198,7 @@ def _user(tenant: str) -> Access:
         + _reads(subjects.LOOPS)
         + _measures(subjects.LOOPS)
         + _keeps_objects()
-        + Access(hears=("loop.>",))
+        + Access(hears=("loop.>", subjects.progress("*")))
     )
 
 

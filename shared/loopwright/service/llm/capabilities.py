@@ -6,6 +6,7 @@ name of the output cap. Every refusal leads one rung down, so there are few of t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -20,6 +21,11 @@ _FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "text")
 _CAPS: tuple[CapField, ...] = ("max_tokens", "max_completion_tokens")
 #: Settings that an answer can do without, as the endpoint calls them.
 _OPTIONAL = ("reasoning_effort", "temperature", "seed")
+#: What answers can be given without too: piece by piece.
+STREAM = "stream"
+#: As a word: "upstream", which many proxies say, is another matter.
+_ABOUT_STREAM = re.compile(r"\bstream(ing|_options)?\b")
+_REFUSED_STREAM = frozenset({400, 422, 501})
 _REFUSALS = frozenset({400, 422, 500, 501})
 _ABOUT_FORMAT = (
     "response_format",
@@ -47,6 +53,13 @@ class Features:
         """A setting's value, unless the server refused the setting."""
         return None if setting in self.dropped else value
 
+    def unstreamed(self) -> Features:
+        """The features with answers at once."""
+        return replace(self, dropped=self.dropped | {STREAM})
+
+    def _names_streams(self, said: str) -> bool:
+        return STREAM not in self.dropped and _ABOUT_STREAM.search(said) is not None
+
     def without(self, failure: Failure) -> Features | None:
         """The features without the one that a failure refuses; None if it refuses none."""
         said = failure.said.lower()
@@ -57,6 +70,8 @@ class Features:
         refused = next((s for s in _OPTIONAL if s in said and s not in self.dropped), None)
         if refused is not None:
             return replace(self, dropped=self.dropped | {refused})
+        if failure.status in _REFUSED_STREAM and self._names_streams(said):
+            return self.unstreamed()
         if self.format != "text" and any(word in said for word in _ABOUT_FORMAT):
             return replace(self, format=_FORMATS[_FORMATS.index(self.format) + 1])
         return None

@@ -7,20 +7,20 @@ that it does not like. Nothing that leaves this module holds the key.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 import httpx2
 
 from loopwright.errors import ErrorInfo, LoopwrightError
 from loopwright.service.llm.capabilities import CapField
+from loopwright.service.llm.completion import Answer, read_answer
 from loopwright.service.llm.failures import Failure, of_status, of_transport
 from loopwright.service.llm.settings import DEFAULT_BASE_URL, LlmSettings
-from loopwright.service.llm.spend import Tokens
+from loopwright.service.llm.stream import Streamed
 from loopwright.service.logs import Redactor
 from loopwright.wire import Json
 
@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 
 #: To make the connection, in seconds; the rest of a call's time is the model's.
 CONNECT_S = 10.0
+_STREAM: Json = {"stream": True, "stream_options": {"include_usage": True}}
 #: For servers that want no key; the client library insists on one.
 _NO_KEY = "none"
+
+
+#: Hears of an answer's characters so far, while it comes.
+Told = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +52,8 @@ class Call:
     effort: str | None = None
     seed: int | None = None
     response_format: Json = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back whole; `usage` is None where the provider gave none."""
-
-    usage: Tokens | None
-    text: str | None
-    finish_reason: str | None = None
-    refusal: str | None = None
-    fault: ErrorInfo | None = None
-    """Why there is no text, where the body was no completion."""
+    told: Told | None = field(default=None, compare=False)
+    """Where given, the answer is streamed, and this told how many characters have come."""
 
 
 class CallFailedError(LoopwrightError):
@@ -126,20 +121,48 @@ class Llm:
     async def _send(self, call: Call) -> Answer:
         from openai import APIStatusError
 
-        failure: Failure | None = None
         try:
-            raw = await self._client.chat.completions.with_raw_response.create(**_arguments(call))
-            body = self._redactor.text(raw.text)
+            found = await (self._receive(call) if call.told is None else self._stream(call))
         except APIStatusError as error:
             response = error.response
             body = self._redactor.text(response.text)
-            failure = of_status(response.status_code, response.headers, body, self._now())
+            found = of_status(response.status_code, response.headers, body, self._now())
         except Exception as error:  # whatever it was, the call may have been paid for
-            failure = of_transport(error)
-        if failure is not None:
+            found = of_transport(error)
+        if isinstance(found, Failure):
             # Outside of the handler: the library's exception holds the request and its key.
-            raise CallFailedError(failure)
-        return read_answer(body, self._now())
+            raise CallFailedError(found)
+        return found
+
+    async def _receive(self, call: Call) -> Answer | Failure:
+        """The answer at once."""
+        raw = await self._client.chat.completions.with_raw_response.create(**_arguments(call))
+        return self._read(raw.text)
+
+    async def _stream(self, call: Call) -> Answer | Failure:
+        """The answer piece by piece; a server that knows no streams gives it at once."""
+        assert call.told is not None
+        create = self._client.chat.completions.with_streaming_response.create
+        async with create(**_arguments(call), **_STREAM) as raw:
+            if "text/event-stream" not in raw.headers.get("content-type", ""):
+                return self._read(await raw.text())
+            streamed = Streamed()
+            async for line in raw.iter_lines():
+                streamed.take(line)
+                if streamed.over:
+                    break
+                await call.told(streamed.chars)
+        found = streamed.answer(self._now())
+        if isinstance(found, Failure):
+            return found
+        text, refusal = found.text, found.refusal
+        return replace(found, text=self._hidden(text), refusal=self._hidden(refusal))
+
+    def _read(self, body: str) -> Answer:
+        return read_answer(self._redactor.text(body), self._now())
+
+    def _hidden(self, text: str | None) -> str | None:
+        return self._redactor.text(text) if text is not None else None
 
 
 def _unfinished(call: Call, *, stopped: bool) -> Failure:
@@ -167,68 +190,3 @@ def _arguments(call: Call) -> Json:
     if call.response_format is not None:
         arguments["response_format"] = call.response_format
     return arguments
-
-
-def read_answer(body: str, now: datetime) -> Answer:
-    """An answer from a body with status 200, whatever it really is; its usage comes first."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return _no_completion(None, f"is no JSON: {body[:80]!r}")
-    if not isinstance(data, dict):
-        return _no_completion(None, "is no JSON object")
-    usage = _usage(data.get("usage"))
-    error = data.get("error")
-    choices = data.get("choices")
-    if error and not choices:
-        code = error.get("code") if isinstance(error, dict) else None
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        return Answer(usage, None, fault=of_status(status, {}, body, now).info)
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        return _no_completion(usage, "holds no message")
-    message = choice["message"]
-    return Answer(
-        usage,
-        _string(message.get("content")),
-        finish_reason=_string(choice.get("finish_reason")),
-        refusal=_string(message.get("refusal")),
-    )
-
-
-def _no_completion(usage: Tokens | None, why: str) -> Answer:
-    message = f"the endpoint's answer {why}; check OPENAI_BASE_URL"
-    return Answer(usage, None, fault=ErrorInfo(kind="invalid_output", message=message))
-
-
-def _usage(data: Json) -> Tokens | None:
-    """The usage; None if it is missing or makes no sense. Zero is zero.
-
-    Some providers count hidden reasoning in the total alone: what the total has more is output.
-    """
-    if not isinstance(data, dict):
-        return None
-    prompt, completion = data.get("prompt_tokens"), data.get("completion_tokens")
-    total = data.get("total_tokens")
-    if not _is_count(prompt) or not _is_count(completion):
-        return None
-    hidden = total - prompt - completion if _is_count(total) else 0
-    output = completion + max(0, hidden)
-    cached = _detail(data, "prompt_tokens_details", "cached_tokens")
-    reasoning = _detail(data, "completion_tokens_details", "reasoning_tokens")
-    return Tokens(prompt, output, min(cached, prompt), min(max(reasoning, hidden), output))
-
-
-def _detail(data: Json, part: str, name: str) -> int:
-    """A count within a part of the usage; 0 where there is none."""
-    details = data.get(part)
-    value = details.get(name) if isinstance(details, dict) else None
-    return value if _is_count(value) else 0
-
-
-def _is_count(value: Json) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _string(value: Json) -> str | None:
-    return value if isinstance(value, str) else None

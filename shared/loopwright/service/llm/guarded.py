@@ -9,7 +9,8 @@ from typing import Protocol
 from loopwright.breaker import Holder
 from loopwright.service.gate import Gate
 from loopwright.service.limits import Limits
-from loopwright.service.llm.client import Answer, Call, CallFailedError
+from loopwright.service.llm.client import Call, CallFailedError
+from loopwright.service.llm.completion import Answer
 
 
 class Asks(Protocol):

@@ -10,7 +10,8 @@ import structlog
 
 from loopwright.errors import ErrorInfo, StepError
 from loopwright.service.llm.capabilities import Capabilities, Features
-from loopwright.service.llm.client import Answer, Call, CallFailedError
+from loopwright.service.llm.client import Call, CallFailedError
+from loopwright.service.llm.completion import Answer
 from loopwright.service.llm.guarded import Asks
 from loopwright.service.llm.spend import Purse, Worst
 from loopwright.wire import Json

@@ -23,6 +23,8 @@ class LlmSettings(ServiceSettings):
     """Any OpenAI-compatible endpoint, as `http://127.0.0.1:8080/v1`."""
     llm_timeout_s: float = Field(default=240.0, gt=0)
     """The longest that one model call may take, in seconds; a grant's deadline may be nearer."""
+    llm_stream: bool = True
+    """Whether planners ask for answers piece by piece, to tell those who watch how far they are."""
     llm_limits: dict[str, Rate] = Field(default_factory=dict)
     """A provider's limits by model, as JSON: `{"gpt-4o": {"requests": 60, "tokens": 100000}}`, a
     minute, for all replicas together."""
