@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.prefix, "bin", "loopwright"))
 #: A run of an example, with room for a busy machine.
-RUN_S = 150.0
+RUN_S = 400.0
 
 
 @dataclass

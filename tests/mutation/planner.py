@@ -49,6 +49,14 @@ ROWS: tuple[Mutant, ...] = (
         f"{LADDER}::test_an_endpoint_that_is_not_reached_is_not_asked_for_less",
     ),
     Mutant(
+        "tells a model the secrets that stand in a workspace",
+        f"{PLANNER}/step.py",
+        "(await look(self.workspaces, request, spec)).without(self.redactor)",
+        "await look(self.workspaces, request, spec)",
+        "tests/unit/test_model_calls.py"
+        "::test_a_secret_of_this_process_in_the_workspace_reaches_no_model",
+    ),
+    Mutant(
         "takes a stream that was cut for a whole answer",
         "shared/loopwright/service/llm/stream.py",
         "if self.finish_reason is None:",

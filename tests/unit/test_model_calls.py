@@ -23,6 +23,7 @@ from loopwright.results import PlanProposed, StepFailed
 from loopwright.service.llm.capabilities import Capabilities, Features
 from loopwright.service.llm.client import Llm
 from loopwright.service.llm.spend import MESSAGE_TOKENS, one_per_byte
+from loopwright.service.logs import Redactor
 from loopwright.service.step import Performed
 from loopwright_planner.dialogue import Dialogue
 from loopwright_planner.prompt import Situation
@@ -408,6 +409,17 @@ async def test_a_fault_of_the_program_does_not_hide_what_was_spent() -> None:
     performed = await plan_with(server, capabilities=Broken())
     assert error_of(performed) == ("internal", "unexpected RuntimeError in planning")
     assert performed.usage.tokens == 50
+
+
+async def test_a_secret_of_this_process_in_the_workspace_reaches_no_model() -> None:
+    server = Server([completion()])
+    files = MemoryWorkspaces({"notes.txt": f"the key is {KEY}".encode(), KEY: b"1"})
+    llm = Llm(settings_with("sk-another-one"), transport=httpx2.MockTransport(server))
+    step = PlanStep(files, llm, 30.0, redactor=Redactor([KEY]))
+    await step.perform(plan_request(openai_goal(), revision="a" * 40))
+    await llm.close()
+    assert "the key is " in server.requests[0]["messages"][1]["content"]
+    assert KEY not in json.dumps(server.requests)
 
 
 async def test_a_workspace_that_cannot_be_read_costs_nothing() -> None:

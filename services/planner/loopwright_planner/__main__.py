@@ -61,6 +61,7 @@ def main() -> None:
             recall,
             gate=gate,
             limits=limits,
+            redactor=parts.redactor,
             telling=BusTelling(parts.bus.nc) if streamed else None,
         )
 

@@ -21,6 +21,7 @@ from loopwright.service.limits import Limits
 from loopwright.service.llm.capabilities import Capabilities
 from loopwright.service.llm.client import Llm
 from loopwright.service.llm.guarded import Asks, GuardedLlm
+from loopwright.service.logs import Redactor
 from loopwright.service.step import Performed, Request
 from loopwright_planner.command import Programs
 from loopwright_planner.core import plan_by_rule
@@ -76,6 +77,8 @@ class PlanStep:
     """The models' breakers; without it every call is made."""
     limits: Limits | None = None
     """The providers' limits, where the operator has set any."""
+    redactor: Redactor = field(default_factory=lambda: Redactor([]))
+    """Of the secrets that this process knows."""
     telling: Tells | None = None
     """Where given, answers are streamed and their progress is told."""
 
@@ -108,7 +111,7 @@ class PlanStep:
                 "auth", "the planner has no key: set OPENAI_API_KEY, or OPENAI_BASE_URL, or both"
             )
         spec = adapted(spec, request.data, request.grant)
-        view = await look(self.workspaces, request, spec)
+        view = (await look(self.workspaces, request, spec)).without(self.redactor)
         memories = await self.recall(request)
         dialogue = Dialogue(
             request=request,

@@ -9,6 +9,7 @@ from typing import Protocol
 from loopwright.errors import BusUnavailableError, StepError
 from loopwright.events import PlanRequested
 from loopwright.goal import OpenAI
+from loopwright.service.logs import Redactor
 from loopwright.service.step import Request
 from loopwright.workspace.errors import WorkspaceError
 from loopwright.workspace.paths import matches
@@ -61,6 +62,12 @@ class View:
 
     listing: tuple[tuple[str, int], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
+
+    def without(self, redactor: Redactor) -> View:
+        """The view without the secrets that this process knows: no model is told them."""
+        listing = ((redactor.text(path), size) for path, size in self.listing)
+        files = ((redactor.text(path), redactor.text(text)) for path, text in self.files)
+        return View(tuple(listing), tuple(files))
 
 
 async def look(workspaces: Workspaces, request: Request[PlanRequested], spec: OpenAI) -> View:
