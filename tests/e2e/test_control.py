@@ -189,6 +189,8 @@ def test_a_plan_and_a_result_wait_for_their_approval(here: Installation, tmp_pat
     assert here.json("approve", loop)["accepted"]
     result = here.json("watch", loop, code=3)
     assert (result["state"], result["score"]) == ("awaiting_approval", 1.0)
+    told = [line.split() for line in here.run("show", loop).stdout.splitlines()]
+    assert ["changes", "~", "state"] in told
     here.json("approve", loop, "--reason", "fine")
     ended = here.json("watch", loop)
     assert (ended["outcome"], ended["reason"]) == ("achieved", "approved")

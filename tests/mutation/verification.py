@@ -73,4 +73,26 @@ ROWS: tuple[Mutant, ...] = (
         "at=__import__('datetime').datetime.now(__import__('datetime').UTC)",
         f"{HOSTS}::test_two_hosts_take_turns_and_make_the_revisions_that_one_would",
     ),
+    Mutant(
+        "lets the address of a repository run a command",
+        "shared/loopwright/workspace/sources.py",
+        '"GIT_ALLOW_PROTOCOL": PROTOCOLS,',
+        '"GIT_ALLOW_PROTOCOL": f"ext:{PROTOCOLS}",',
+        "tests/integration/test_sources.py::test_an_address_runs_no_command",
+    ),
+    Mutant(
+        "takes a hard link of an archive for a file",
+        "shared/loopwright/workspace/archives.py",
+        "if not member.isreg():",
+        "if not (member.isreg() or member.islnk()):",
+        "tests/integration/test_sources.py"
+        "::test_a_hostile_archive_is_refused_by_what_is_wrong[hard link]",
+    ),
+    Mutant(
+        "lays the work into somebody's index",
+        "shared/loopwright/workspace/branches.py",
+        'index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}',
+        "index = dict[str, str]()",
+        "tests/integration/test_branches.py::test_a_branch_holds_the_work_and_nothing_else_changes",
+    ),
 )

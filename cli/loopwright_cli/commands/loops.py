@@ -14,6 +14,7 @@ from loopwright.errors import BusUnavailableError
 from loopwright.history import verdicts
 from loopwright.loop import Loop
 from loopwright.views import LoopView, view
+from loopwright_cli.asked import asked
 from loopwright_cli.follow import finish, follow
 from loopwright_cli.render import (
     checks_table,
@@ -131,6 +132,8 @@ def say_loop(state: Loop) -> None:
     out.print(Text(f"{seen.name}  {seen.loop}  ", style="bold").append(outcome(seen)))
     if seen.detail:
         out.print(Text(seen.detail))
+    if (brief := asked(seen)) is not None:
+        out.print(brief)
     out.print(Text(spent(seen), style="dim"))
     if behind := distance(seen):
         out.print(Text(behind, style="dim"))
