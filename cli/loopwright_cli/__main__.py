@@ -6,6 +6,7 @@ import typer
 
 from loopwright.plugins import load_own_tools
 from loopwright_cli.commands import (
+    amend,
     backups,
     breakers,
     control,
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (goals, estimates, loops, result, history, control, local, backups):
+for commands in (goals, estimates, loops, result, history, control, amend, local, backups):
     app.registered_commands += commands.app.registered_commands
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(credentials.app, name="credentials")

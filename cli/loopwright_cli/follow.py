@@ -20,7 +20,7 @@ from loopwright.loop import Loop
 from loopwright.progress import StepProgress
 from loopwright.states import WAITS_FOR_A_PERSON
 from loopwright.views import LoopView, view
-from loopwright_cli.render import ending, heading, iteration_line, news, status_line
+from loopwright_cli.render import DIM, ending, forecast, heading, iteration_line, news, status_line
 from loopwright_cli.session import INFRASTRUCTURE, NOT_ACHIEVED, OK, Session, command, err, out
 from loopwright_cli.trees import turned
 
@@ -40,10 +40,13 @@ class Progress:
     live: Live | None = field(default=None)
 
     def __rich__(self) -> Text:
-        """The moving line, drawn anew as time passes."""
+        """The moving line, drawn anew as time passes, and what is expected in the end."""
         if self.last is None:
             return Text("waiting for the coordinator")
-        return status_line(self.last, written=self.written)
+        line = status_line(self.last, written=self.written)
+        if expected := forecast(self.last):
+            line.append(f"\n     {expected}", style=DIM)
+        return line
 
     def hear(self, told: StepProgress) -> None:
         """Take in how far the model's answer is."""

@@ -21,13 +21,15 @@ from loopwright.client import Client
 from loopwright.connection import Connection
 from loopwright.errors import GoalInvalidError, LoopwrightError
 from loopwright_cli.runtime import servers
-from loopwright_cli.runtime.places import Place, Runtime, data_folder, find
+from loopwright_cli.runtime.places import Place, Runtime, data_folder, find, in_use
 
 T = TypeVar("T")
 
 #: Exit codes: done, infrastructure, invalid goal or usage, ended or held without being achieved.
 OK, INFRASTRUCTURE, INVALID, NOT_ACHIEVED = 0, 1, 2, 3
 UP_S = 90.0
+#: Below the logs: what supervisors in the background said, one after another.
+UP_LOG = "up.log"
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -99,29 +101,46 @@ def _program() -> str:
 
 
 def start_detached(place: Place, executors: int = 1) -> Runtime:
-    """Start the supervisor as a process of its own and wait until everything is up."""
+    """The runtime of this folder once everything is up, started unless somebody else does."""
     servers.git_program()
     place.make()
-    log = place.logs / "up.log"
+    begun = (place.logs / UP_LOG).stat().st_size if (place.logs / UP_LOG).exists() else 0
+    ours: subprocess.Popen[bytes] | None = None
+    until = monotonic() + UP_S
+    while monotonic() < until:
+        runtime = find(place)
+        if runtime is not None and runtime.ready:
+            return runtime
+        if not in_use(place):
+            if ours is None:
+                ours = _supervise(place, executors)
+            elif ours.poll() is not None:
+                raise LoopwrightError(_said(place, begun))
+        sleep(0.05)
+    if ours is not None and ours.poll() is None:
+        ours.terminate()
+    raise LoopwrightError(
+        f"the local runtime was not up within {UP_S:g} s; see {place.logs / UP_LOG}"
+    )
+
+
+def _supervise(place: Place, executors: int) -> subprocess.Popen[bytes]:
+    """Start the supervisor as a process of its own; what it says is added to its log."""
     argv = [sys.executable, "-m", "loopwright_cli", "up", "--data", str(place.root)]
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
+    with (place.logs / UP_LOG).open("ab") as sink:
+        return subprocess.Popen(
             [*argv, "--executors", str(executors)],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
             start_new_session=True,
         )
-    until = monotonic() + UP_S
-    while monotonic() < until:
-        runtime = find(place)
-        if runtime is not None and runtime.ready:
-            return runtime
-        if process.poll() is not None:
-            raise LoopwrightError(log.read_text(encoding="utf-8", errors="replace").strip())
-        sleep(0.05)
-    process.terminate()
-    raise LoopwrightError(f"the local runtime was not up within {UP_S:g} s; see {log}")
+
+
+def _said(place: Place, begun: int) -> str:
+    """What supervisors have said since their log was this long, in bytes."""
+    text = (place.logs / UP_LOG).read_bytes()[begun:]
+    return text.decode(errors="replace").strip() or "the local runtime ended before it was up"
 
 
 def perform(session: Session, work: Coroutine[Any, Any, T]) -> T:
@@ -140,6 +159,15 @@ def ask(session: Session, question: Callable[[Client], Awaitable[T]]) -> T:
             return await question(client)
 
     return perform(session, work())
+
+
+def misused(session: Session, message: str) -> NoReturn:
+    """Say what is wrong with how a command was called, and leave."""
+    if session.as_json:
+        session.emit({"error": message})
+    else:
+        err.print(message, markup=False, style="red", soft_wrap=True)
+    raise typer.Exit(INVALID)
 
 
 def fail(session: Session, error: LoopwrightError) -> NoReturn:

@@ -39,6 +39,7 @@ def test_up_down_and_everything_between(tmp_path: Path) -> None:
 
         found = {item["what"]: item["good"] for item in here.json("doctor")}
         assert found["bus"]
+        assert found["store"]
         assert found["executor-2"]
         second = here.run("up")
         assert second.returncode == 1

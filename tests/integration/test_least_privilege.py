@@ -113,7 +113,9 @@ ALLOWED: dict[str, str] = {
         "$JS.API.STREAM.INFO.LOOPS $JS.API.STREAM.INFO.GOALS $JS.API.STREAM.INFO.CONTROL "
         "$JS.API.STREAM.INFO.RESULTS $JS.API.STREAM.INFO.TIMERS $JS.API.STREAM.INFO.DEAD "
         "$JS.API.CONSUMER.INFO.LOOPS.planner $JS.API.CONSUMER.INFO.LOOPS.executor "
-        f"$JS.API.CONSUMER.INFO.LOOPS.verifier {_pulls('GOALS', 'coordinator')} "
+        "$JS.API.CONSUMER.INFO.LOOPS.verifier $JS.API.CONSUMER.INFO.LOOPS.notifier "
+        "$JS.API.CONSUMER.INFO.LOOPS.learner $JS.API.CONSUMER.INFO.NOTIFY.notifier "
+        f"$JS.API.STREAM.INFO.NOTIFY {_pulls('GOALS', 'coordinator')} "
         f"{_pulls('CONTROL', 'coordinator')} {_pulls('RESULTS', 'coordinator')} "
         f"{_pulls('TIMERS', 'coordinator')}"
     ),

@@ -17,7 +17,9 @@ from loopwright.objects import Objects
 from loopwright.service.bus import Bus
 from loopwright.service.gate import Gate
 from loopwright.service.metrics import BreakerMetrics, CoordinatorMetrics, Metrics, WatchdogMetrics
+from loopwright.service.permissions import access
 from loopwright.service.settings import ServiceSettings
+from loopwright.service.streams import declarations, declare
 from loopwright.service.tracing import Tracing
 from loopwright.testing import LOOP_ID, playbook_goal
 from loopwright_coordinator.admission import Admission
@@ -132,6 +134,47 @@ async def test_a_message_that_no_consumer_will_deliver_is_seen(
         await asyncio.sleep(0.05)
         await watchdog.watch()
     assert stuck() == 1
+
+
+def stuck(registry: CollectorRegistry, stream: str) -> float | None:
+    return registry.get_sample_value("loopwright_stuck_messages", {"stream": stream})
+
+
+async def test_every_declared_consumer_has_its_gauges(
+    watchdog: Watchdog, registry: CollectorRegistry, settings: ServiceSettings
+) -> None:
+    await watchdog.watch()
+    for item in declarations(settings):
+        for consumer in item.consumers:
+            labels = {"stream": item.stream.name, "consumer": consumer.durable_name}
+            given = {key: str(value) for key, value in labels.items()}
+            assert registry.get_sample_value("loopwright_consumer_pending", given) == 0, given
+            assert stuck(registry, given["stream"]) == 0
+
+
+async def test_what_a_deleted_consumer_would_have_delivered_is_stuck_until_it_is_back(
+    watchdog: Watchdog, registry: CollectorRegistry, settings: ServiceSettings
+) -> None:
+    await admitted(watchdog.log, ago_s=0, time_s=60)
+    js = watchdog.bus.js
+    await js.publish("notify.one.end", b"x")
+    await js.delete_consumer(subjects.LOOPS, "learner")
+    await js.delete_consumer(subjects.NOTIFY, "notifier")
+    await js.publish("dead.goals", b"x")
+    await watchdog.watch()
+    assert (stuck(registry, subjects.LOOPS), stuck(registry, subjects.NOTIFY)) == (1, 1)
+    assert registry.get_sample_value("loopwright_dead_letters_kept") == 1  # the look went on
+    await declare(js, settings)
+    await watchdog.watch()
+    assert (stuck(registry, subjects.LOOPS), stuck(registry, subjects.NOTIFY)) == (0, 0)
+
+
+def test_the_coordinator_may_look_at_every_consumer(settings: ServiceSettings) -> None:
+    may = access("coordinator").sends
+    for item in declarations(settings):
+        for consumer in item.consumers:
+            assert f"$JS.API.CONSUMER.INFO.{item.stream.name}.{consumer.durable_name}" in may
+            assert f"$JS.API.STREAM.INFO.{item.stream.name}" in may
 
 
 async def test_subjects_are_listed_whatever_their_number(bus: Bus, objects: Objects) -> None:

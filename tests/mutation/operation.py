@@ -9,6 +9,29 @@ PRIVILEGE = "tests/integration/test_least_privilege.py"
 
 ROWS: tuple[Mutant, ...] = (
     Mutant(
+        "starts a second local runtime beside one that is starting",
+        "cli/loopwright_cli/session.py",
+        "if not in_use(place):",
+        "if True:",
+        "tests/unit/test_starting.py"
+        "::test_who_finds_a_runtime_that_is_starting_waits_for_it_and_leaves_its_log",
+    ),
+    Mutant(
+        "believes that the bus is well",
+        "cli/loopwright_cli/commands/local.py",
+        'Finding("bus", fault is None, fault or connection.url)',
+        'Finding("bus", True, connection.url)',
+        "tests/unit/test_doctor.py::test_what_the_environment_names_is_looked_at",
+    ),
+    Mutant(
+        "sees nothing stuck where a consumer was deleted",
+        "services/coordinator/loopwright_coordinator/watchdog.py",
+        "stuck = info.state.messages",
+        "stuck = 0",
+        "tests/integration/test_watchdog.py"
+        "::test_what_a_deleted_consumer_would_have_delivered_is_stuck_until_it_is_back",
+    ),
+    Mutant(
         "does not tell callers that the bus has no space left",
         "shared/loopwright/asking.py",
         "    except nats.js.errors.APIError as error:\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -15,13 +15,12 @@ from loopwright_cli.follow import finish, follow
 from loopwright_cli.recordings import insert
 from loopwright_cli.render import counted
 from loopwright_cli.session import (
-    INVALID,
     DataOption,
     JsonOption,
     Session,
     command,
-    err,
     fail,
+    misused,
     out,
     perform,
     session,
@@ -49,23 +48,15 @@ def init(
     at = session(None, as_json)
     if kind not in KINDS:
         known = ", ".join(KINDS)
-        _refuse(at, f"'{kind}' is no kind of work; there are: {known}")
+        misused(at, f"'{kind}' is no kind of work; there are: {known}")
     if path.exists():
-        _refuse(at, f"{path} exists already; name another file")
+        misused(at, f"{path} exists already; name another file")
     template = resources.files("loopwright_cli") / "templates" / f"{kind}.yaml"
     path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
     if at.as_json:
         at.emit({"written": str(path), "kind": kind})
     else:
         out.print(f"Wrote {path}. Change it, then: loopwright run {path}")
-
-
-def _refuse(at: Session, message: str) -> NoReturn:
-    if at.as_json:
-        at.emit({"error": message})
-    else:
-        err.print(message, style="red")
-    raise typer.Exit(INVALID)
 
 
 @app.command()

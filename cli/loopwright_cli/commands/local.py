@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from loopwright.connection import Connection
 from loopwright.errors import LoopwrightError
 from loopwright_cli.runtime import servers
 from loopwright_cli.runtime.layout import answers
+from loopwright_cli.runtime.looks import bus_fault, place_of, store_fault
 from loopwright_cli.runtime.places import Place, Runtime, find
 from loopwright_cli.runtime.supervisor import Supervisor, stop
 from loopwright_cli.session import (
@@ -51,7 +55,7 @@ def up(
 
     try:
         if detach:
-            ready(find(at.place) or start_detached(at.place, executors))
+            ready(start_detached(at.place, executors))
             return
         supervisor = Supervisor(at.place, executors, say=lambda text: err.print(text, markup=False))
         asyncio.run(supervisor.run(ready))
@@ -106,7 +110,7 @@ def doctor(data: DataOption = None, as_json: JsonOption = False) -> None:
             "valkey", lambda: _output(str(servers.valkey_program()), "--version").split(" sha=")[0]
         ),
         *_sandboxes(),
-        *_runtime(at.place),
+        *_installation(at.place),
     ]
     if as_json:
         at.emit([{"what": f.what, "good": f.good, "detail": f.detail} for f in findings])
@@ -154,15 +158,37 @@ def _level(level: str, reasons: tuple[str, ...]) -> str:
     return f"{level}: {'; '.join(reasons)}" if reasons else level
 
 
+def _installation(place: Place) -> list[Finding]:
+    """What the commands here work with: the configured bus, else the local runtime."""
+    url = os.environ.get("LOOPWRIGHT_NATS_URL")
+    if not url:
+        return _runtime(place)
+    found = [_bus(Connection.from_env())]
+    if store := os.environ.get("LOOPWRIGHT_REDIS_URL"):
+        found.append(_store(store, os.environ.get("LOOPWRIGHT_REDIS_PASSWORD_FILE")))
+    return found
+
+
 def _runtime(place: Place) -> list[Finding]:
     runtime = find(place)
     where = Finding("data folder", True, str(place.root), needed=False)
     if runtime is None:
         hint = f"not up; start it with: {command('up', place)}"
         return [where, Finding("local runtime", False, hint, needed=False)]
+    bus = Connection(runtime.nats_url, runtime.nats_user, runtime.nats_password)
     probes = [
         Finding(name, answers(f"{url}/readyz"), f"{url}/readyz")
         for name, url in runtime.probes.items()
     ]
-    bus = Finding("bus", True, runtime.nats_url)
-    return [where, Finding("local runtime", True, f"process {runtime.pid}"), bus, *probes]
+    up = Finding("local runtime", True, f"process {runtime.pid}")
+    return [where, up, _bus(bus), _store(runtime.redis_url), *probes]
+
+
+def _bus(connection: Connection) -> Finding:
+    fault = asyncio.run(bus_fault(connection))
+    return Finding("bus", fault is None, fault or connection.url)
+
+
+def _store(url: str, password_file: str | None = None) -> Finding:
+    fault = asyncio.run(store_fault(url, Path(password_file) if password_file else None))
+    return Finding("store", fault is None, fault or place_of(url))

@@ -29,12 +29,12 @@ from loopwright_cli.render import (
 )
 from loopwright_cli.session import (
     INFRASTRUCTURE,
-    INVALID,
     DataOption,
     JsonOption,
     LoopArgument,
     Session,
     err,
+    misused,
     out,
     perform,
     session,
@@ -225,8 +225,7 @@ def verify_log(
     """
     at = session(data, as_json)
     if (loop is None) == (not every):
-        err.print("Name a loop, or give --all.", style="red")
-        raise typer.Exit(INVALID)
+        misused(at, "Name a loop, or give --all.")
 
     async def work() -> tuple[dict[str, list[str]], int | None]:
         async with at.client() as client:

@@ -11,11 +11,10 @@ import typer
 from loopwright.loop import Loop
 from loopwright.workspace.branches import make_branch
 from loopwright_cli.session import (
-    INVALID,
     DataOption,
     JsonOption,
     LoopArgument,
-    err,
+    misused,
     out,
     perform,
     session,
@@ -37,8 +36,7 @@ def result(
     """Fetch a loop's best work: as files, as a patch, or as a branch."""
     at = session(data, as_json)
     if sum((to is not None, patch, branch is not None)) != 1:
-        err.print("Give --to DIR for the files, --patch, or --branch NAME.", style="red")
-        raise typer.Exit(INVALID)
+        misused(at, "Give --to DIR for the files, --patch, or --branch NAME.")
 
     async def work() -> dict[str, Any]:
         async with at.client() as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -118,3 +119,17 @@ def find(place: Place) -> Runtime | None:
     except (OSError, ValueError, TypeError):
         return None
     return runtime if runtime.alive() else None
+
+
+def in_use(place: Place) -> bool:
+    """Whether a supervisor has the data folder: one that starts, runs or is about to end."""
+    try:
+        file = place.lock_file.open("rb")
+    except OSError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False

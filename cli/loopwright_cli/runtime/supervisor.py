@@ -23,6 +23,8 @@ UP_S = 60.0
 #: So often ports are chosen again.
 TRIES = 5
 LOOK_S = 0.05
+#: So often the lock is tried: whoever looks whether it is taken holds it for a moment.
+LOCK_TRIES = 5
 
 
 class InUseError(LoopwrightError):
@@ -42,7 +44,7 @@ def locked(place: Place) -> Iterator[IO[str]]:
     """Hold the data folder; InUseError says who has it."""
     file = place.lock_file.open("a+", encoding="utf-8")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(file)
     except OSError as error:
         file.seek(0)
         owner = file.read().strip() or "unknown"
@@ -58,6 +60,19 @@ def locked(place: Place) -> Iterator[IO[str]]:
         yield file
     finally:
         file.close()
+
+
+def _take(file: IO[str]) -> None:
+    """Lock it, though somebody may just look whether it is locked; OSError if it stays so."""
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if not left:
+                raise
+            sleep(LOOK_S)
+        else:
+            return
 
 
 @dataclass(slots=True)

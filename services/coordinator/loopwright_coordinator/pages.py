@@ -10,5 +10,11 @@ import sys
 from loopwright.contract import publish
 from loopwright_coordinator.policy import table
 
+
+def pages() -> dict[str, str]:
+    """The text of every page, by its place below `docs`."""
+    return {"errors.md": table()}
+
+
 if __name__ == "__main__":
-    sys.exit(publish({"errors.md": table()}, sys.argv[1:]))
+    sys.exit(publish(pages(), sys.argv[1:]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from time import monotonic
@@ -16,6 +16,7 @@ from time import monotonic
 import nats.errors
 import nats.js.errors
 import structlog
+from nats.js.api import RetentionPolicy
 
 from loopwright import subjects
 from loopwright.breakers import Breakers
@@ -23,9 +24,10 @@ from loopwright.errors import BusUnavailableError, LoopwrightError
 from loopwright.listing import open_loops, subjects_of
 from loopwright.service.bus import Bus
 from loopwright.service.claims import claim
-from loopwright.service.consumers import COORDINATOR, FAMILY, INTAKE
 from loopwright.service.intake import pause
 from loopwright.service.metrics import BREAKER_LEVELS, WatchdogMetrics
+from loopwright.service.settings import ServiceSettings
+from loopwright.service.streams import Declared, declarations
 from loopwright_coordinator.admission import Settle
 from loopwright_coordinator.inputs import Begin, Woken
 from loopwright_coordinator.log import Log
@@ -50,6 +52,7 @@ class Watchdog:
     sweep_s: float
     max_usd: Decimal | None = None
     overdue: timedelta = OVERDUE
+    declared: tuple[Declared, ...] = field(default_factory=lambda: declarations(ServiceSettings()))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch and sweep until stopped."""
@@ -68,28 +71,54 @@ class Watchdog:
             log.warning("the watchdog could not look", error=str(error))
 
     async def watch(self) -> None:
-        """Gauges of every consumer; a message that none will deliver again is said."""
-        for stream, pattern in INTAKE.items():
-            pending, unacknowledged = await self._consumer(stream, COORDINATOR)
-            stored = sum((await subjects_of(self.bus.nc, stream, pattern)).values())
-            stuck = max(0, stored - pending - unacknowledged)
-            self.metrics.stuck.labels(stream).set(stuck)
-            if stuck:
-                log.warning("messages that no consumer will deliver", stream=stream, count=stuck)
-        for role in subjects.ROLES:
-            await self._consumer(subjects.LOOPS, role)
-        await self._consumer(subjects.LOOPS, FAMILY)
+        """Gauges of every declared consumer; what none will deliver again is said."""
+        for item in self.declared:
+            if item.consumers:
+                await self._look_at(item)
         dead = await self.bus.js.stream_info(subjects.DEAD)
         self.metrics.dead.set(dead.state.messages)
         for breaker in await Breakers(self.bus.nc).ls():
             self.metrics.breaker.labels(breaker.dependency).set(BREAKER_LEVELS[breaker.state])
 
-    async def _consumer(self, stream: str, name: str) -> tuple[int, int]:
+    async def _look_at(self, item: Declared) -> None:
+        """A stream with its consumers; one that was deleted delivers nothing of it."""
+        stream = str(item.stream.name)
+        queue = item.stream.retention == RetentionPolicy.WORK_QUEUE
+        total = 0
+        for config in item.consumers:
+            name = str(config.durable_name)
+            try:
+                waiting = await self._consumer(stream, name)
+            except nats.js.errors.NotFoundError:
+                info = await self.bus.js.stream_info(stream)
+                stuck = info.state.messages
+                log.warning("a consumer is missing", stream=stream, consumer=name)
+            else:
+                stuck = await self._stuck(stream, str(config.filter_subject), waiting, queue)
+            total += stuck
+            if stuck:
+                log.warning(
+                    "messages that no consumer will deliver",
+                    stream=stream,
+                    consumer=name,
+                    count=stuck,
+                )
+        self.metrics.stuck.labels(stream).set(total)
+
+    async def _stuck(self, stream: str, pattern: str, waiting: int, queue: bool) -> int:
+        """Messages of a queue that its consumer neither has to deliver nor to hear of again."""
+        if not queue:
+            return 0  # what was handled stays in the stream
+        stored = sum((await subjects_of(self.bus.nc, stream, pattern)).values())
+        return max(0, stored - waiting)
+
+    async def _consumer(self, stream: str, name: str) -> int:
+        """Set a consumer's gauges; how many messages it has to deliver or to hear of again."""
         info = await self.bus.js.consumer_info(stream, name)
         pending, unacknowledged = info.num_pending or 0, info.num_ack_pending or 0
         self.metrics.pending.labels(stream, name).set(pending)
         self.metrics.unacknowledged.labels(stream, name).set(unacknowledged)
-        return pending, unacknowledged
+        return pending + unacknowledged
 
     async def sweep_if_due(self) -> int:
         """Sweep, unless another replica has taken this period; how many loops were woken."""

@@ -121,12 +121,14 @@ def _coordinator(tenants: Sequence[str]) -> Access:
     found += _consumes(subjects.LOOPS, TENANTS) + _sends("tenant.*", subjects.dead(subjects.LOOPS))
     found += _looks_up(subjects.TENANTS)
     found += _sends("breaker.>", subjects.dead(subjects.BREAKERS)) + _looks_up(subjects.BREAKERS)
-    for stream in (*INTAKE, subjects.LOOPS, subjects.DEAD, subjects.BREAKERS):
+    for stream in (*INTAKE, subjects.LOOPS, subjects.DEAD, subjects.BREAKERS, subjects.NOTIFY):
         found += _measures(stream)
     for stream in (*INTAKE, subjects.BREAKERS):
         found += _consumes(stream, COORDINATOR)
     found += _consumes(subjects.LOOPS, FAMILY) + _sends(subjects.dead(subjects.LOOPS))
-    return found + _sends(*(f"{_API}.CONSUMER.INFO.{subjects.LOOPS}.{role}" for role in ROLES))
+    watched = [(subjects.LOOPS, name) for name in (*ROLES, NOTIFIER, LEARNER)]
+    watched.append((subjects.NOTIFY, NOTIFIER))
+    return found + _sends(*(f"{_API}.CONSUMER.INFO.{stream}.{name}" for stream, name in watched))
 
 
 def _worker(role: Role) -> Access:
