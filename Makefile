@@ -59,9 +59,9 @@ golden: setup ## Keep the logs that this version writes, once, before it is rele
 tamper: setup ## Flip bits of the stored log: FLIPS=100; each must be found
 	@cd tests && ../$(BIN)/python -m durability $(SEEDED) flips --flips $(or $(FLIPS),100)
 
-durability: setup ## Kill the bus under load: KILLS=60 ACKS=200000; no acknowledged append is lost
+durability: setup ## Kill the bus under load: KILLS=60 ACKS=200000 NODES=1; no acknowledged append is lost
 	@cd tests && ../$(BIN)/python -m durability $(SEEDED) kills \
-		--kills $(or $(KILLS),60) --acks $(or $(ACKS),200000)
+		--kills $(or $(KILLS),60) --acks $(or $(ACKS),200000) --replicas $(or $(NODES),1)
 
 proxy: setup ## Append through a proxy that cuts and goes silent: MINUTES=10; each exactly once
 	@cd tests && ../$(BIN)/python -m durability $(SEEDED) proxy --minutes $(or $(MINUTES),10)

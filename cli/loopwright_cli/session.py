@@ -100,7 +100,25 @@ def _program() -> str:
     return str(here.relative_to(Path.cwd())) if here.is_relative_to(Path.cwd()) else str(here)
 
 
-def start_detached(place: Place, executors: int = 1) -> Runtime:
+def supervise(place: Place, executors: int) -> subprocess.Popen[bytes]:
+    """Start the supervisor as a process of its own; what it says is added to its log."""
+    argv = [sys.executable, "-m", "loopwright_cli", "up", "--data", str(place.root)]
+    with (place.logs / UP_LOG).open("ab") as sink:
+        return subprocess.Popen(
+            [*argv, "--executors", str(executors)],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+
+
+def start_detached(
+    place: Place,
+    executors: int = 1,
+    begin: Callable[[Place, int], subprocess.Popen[bytes]] = supervise,
+    pause: Callable[[float], None] = sleep,
+) -> Runtime:
     """The runtime of this folder once everything is up, started unless somebody else does."""
     servers.git_program()
     place.make()
@@ -113,28 +131,15 @@ def start_detached(place: Place, executors: int = 1) -> Runtime:
             return runtime
         if not in_use(place):
             if ours is None:
-                ours = _supervise(place, executors)
+                ours = begin(place, executors)
             elif ours.poll() is not None:
                 raise LoopwrightError(_said(place, begun))
-        sleep(0.05)
+        pause(0.05)
     if ours is not None and ours.poll() is None:
         ours.terminate()
     raise LoopwrightError(
         f"the local runtime was not up within {UP_S:g} s; see {place.logs / UP_LOG}"
     )
-
-
-def _supervise(place: Place, executors: int) -> subprocess.Popen[bytes]:
-    """Start the supervisor as a process of its own; what it says is added to its log."""
-    argv = [sys.executable, "-m", "loopwright_cli", "up", "--data", str(place.root)]
-    with (place.logs / UP_LOG).open("ab") as sink:
-        return subprocess.Popen(
-            [*argv, "--executors", str(executors)],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
 
 
 def _said(place: Place, begun: int) -> str:

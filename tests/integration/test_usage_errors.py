@@ -7,8 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from loopwright.events import LoopAdmitted
 from loopwright.objects import Objects

@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from typing import NoReturn
 
 from loopwright_cli.runtime.places import Place, Runtime, in_use, process_start, save
 from loopwright_cli.runtime.supervisor import locked
@@ -25,20 +26,22 @@ def test_who_finds_a_runtime_that_is_starting_waits_for_it_and_leaves_its_log(
     place.make()
     log = place.logs / UP_LOG
     log.write_text("what the first one says\n")
-    asked = Event()
+    looks = 0
 
-    def second() -> Runtime:
-        asked.set()
-        return start_detached(place)
+    def first_goes_on(_: float) -> None:
+        """The one that is starting has its ports first, and is up at last."""
+        nonlocal looks
+        looks += 1
+        save(place, runtime(ready=looks == 3))
 
-    with ThreadPoolExecutor(1) as pool, locked(place):
-        waiting = pool.submit(second)
-        assert asked.wait(30)
-        save(place, runtime(ready=False))
-        assert not waiting.done()
-        save(place, runtime(ready=True))
-        assert waiting.result(60).ready
+    with locked(place):
+        assert start_detached(place, begin=refused, pause=first_goes_on).ready
+    assert looks == 3
     assert log.read_text() == "what the first one says\n"
+
+
+def refused(_place: Place, _executors: int) -> NoReturn:
+    raise AssertionError("a second supervisor was started")
 
 
 def test_a_folder_is_in_use_as_long_as_its_supervisor_lives(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ async def store_fault(url: str, password_file: Path | None = None) -> str | None
         async with asyncio.timeout(LOOK_S):
             said = await _greet(at, password_file)
     except (OSError, TimeoutError, ValueError) as error:
-        return f"no store answers at {place_of(url)} ({error or type(error).__name__})"
+        return f"no store answers at {place_of(url)} ({str(error) or type(error).__name__})"
     return None if said == "+PONG" else f"the store at {place_of(url)} says: {said}"
 
 
