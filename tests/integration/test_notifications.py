@@ -18,7 +18,14 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from loopwright import subjects
-from loopwright.events import BudgetWarning, EventData, LoopAdmitted, LoopControlled, LoopHeld
+from loopwright.events import (
+    BudgetWarning,
+    EventData,
+    LoopAdmitted,
+    LoopControlled,
+    LoopHeld,
+    Wanted,
+)
 from loopwright.letters import Letters
 from loopwright.loop import Loop
 from loopwright.notify import NOTICE_KINDS
@@ -35,6 +42,7 @@ from waiting import until
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS10ZXN0cw=="
 NOW = datetime.now(UTC)
+REVISION = "1" * 40
 
 
 @dataclass
@@ -149,7 +157,7 @@ async def _stored(bus: Bus, count: int) -> bool:
     return bool(info.state.messages == count)
 
 
-async def test_holds_approvals_and_warnings_are_told_to_who_wants_them(
+async def test_holds_and_warnings_are_told_to_who_wants_them(
     bus: Bus, objects: Objects, log: Log
 ) -> None:
     with receiver() as all_of_it, receiver() as ends_only:
@@ -167,6 +175,28 @@ async def test_holds_approvals_and_warnings_are_told_to_who_wants_them(
         assert ends_only.kinds() == ["end"]
         assert any("tokens 81 of 100" in body for _, body in all_of_it.got)
         assert any("paused for lunch" in body for _, body in all_of_it.got)
+
+
+async def test_an_approval_that_is_waited_for_is_told_with_what_to_approve(
+    bus: Bus, objects: Objects, log: Log
+) -> None:
+    with receiver() as people, receiver() as holds_only:
+        everyone = (Target(webhook=people.url, trusted=True),)
+        async with notifier(bus, objects, everyone=everyone):
+            loop = await admit(log, LOOP_ID, holds_only.url, on=["hold"])
+            loop = await then(log, loop, LoopHeld(hold="paused", until=NOW, detail="paused"))
+            asks = LoopHeld(
+                hold="awaiting_approval",
+                until=NOW,
+                detail="may this be published?",
+                wanted=Wanted(kind="result", of=REVISION),
+            )
+            await then(log, loop, asks)
+            await until(lambda: true(len(people.got) == 2 and holds_only.got))
+        told = [Webhook(SECRET).verify(body, headers) for headers, body in people.got]
+        approval = next(item for item in told if item["kind"] == "approval")
+        assert (approval["wanted"], approval["detail"]) == (REVISION, "may this be published?")
+        assert holds_only.kinds() == ["hold"]
 
 
 async def test_what_was_not_delivered_is_delivered_by_another_replica(

@@ -5,6 +5,7 @@ People have a password instead, which plain NATS tools take as well.
 
 from __future__ import annotations
 
+import base64
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,8 @@ from loopwright_cli.runtime.servers import ProgramMissingError
 
 #: The state service's name in the store.
 STORE_USER = "state"
+#: Of what signs webhooks; Standard Webhooks asks for 24 to 64.
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +79,16 @@ def fresh_keys(place: Place) -> Keys:
         accounts=accounts_text([*logins, Login(DEFAULT_NAME, password=password)]),
         store_users=made.store_users(),
     )
+
+
+def notify_secret(place: Place) -> str:
+    """The data folder's secret for signing webhooks, made if there is none yet."""
+    file = place.notify_secret
+    if not file.exists():
+        fresh = file.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600)
+        made = base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode("ascii")
+        fresh.write_text(f"whsec_{made}\n", encoding="ascii")
+        fresh.rename(file)
+    return file.read_text(encoding="ascii").strip()

@@ -15,7 +15,7 @@ from pathlib import Path
 from loopwright.connection import DEFAULT_NAME
 from loopwright_cli.runtime import ports, servers
 from loopwright_cli.runtime.children import Spec
-from loopwright_cli.runtime.keys import STORE_USER, fresh_keys
+from loopwright_cli.runtime.keys import STORE_USER, fresh_keys, notify_secret
 from loopwright_cli.runtime.places import Place
 from loopwright_cli.runtime.ports import HOST
 
@@ -116,6 +116,8 @@ def _service(place: Place, name: str, port: int, base: dict[str, str], redis_url
     if kind == "state":
         env["LOOPWRIGHT_REDIS_URL"] = redis_url
         env.setdefault("LOOPWRIGHT_NOTIFY_HOSTS", '["127.0.0.1", "localhost"]')
+        if not env.get("LOOPWRIGHT_NOTIFY_SECRET"):
+            env["LOOPWRIGHT_NOTIFY_SECRET"] = notify_secret(place)
     return Spec(
         name,
         (sys.executable, "-m", f"loopwright_{kind}"),

@@ -62,6 +62,11 @@ class Place:
         """Seeds of the running services; made anew at each start."""
         return self.root / "keys"
 
+    @property
+    def notify_secret(self) -> Path:
+        """What signs webhooks; made once, and kept, since receivers know it."""
+        return self.root / "notify.secret"
+
     def make(self) -> None:
         """Make the folders; nobody else may look into them."""
         self.root.mkdir(parents=True, exist_ok=True)
