@@ -1,7 +1,7 @@
 # Every command of the project. `make demo` and `make test` need Python >= 3.11, git and make only.
 .DEFAULT_GOAL := help
 .PHONY: help effects npm setup demo down test check format contract clean simulate mutants golden isolated \
-	cheats tamper durability proxy powercut diskfull bounded chaos recall estimates bench \
+	cheats tamper durability proxy powercut diskfull bounded chaos meter outage recall estimates bench \
 	release-check k8s-check images compose-credentials contract-check version
 
 # Without kept bytecode every process compiles its imports anew, which doubles the time of a start.
@@ -77,8 +77,18 @@ diskfull: setup ## Fill the bus's disk (as root): FILLS=5 ACKS=10000; nothing ac
 bounded: setup ## A model that never finishes and asks for the most: LOOPS=2000
 	@cd tests && ../$(BIN)/python -m greedy $(SEEDED) --loops $(or $(LOOPS),2000)
 
-chaos: setup ## Kill, freeze and poison real processes: LOOPS=2500 KILLS=150 SEED=1
-	@cd tests && ../$(BIN)/python -m chaos --loops $(or $(LOOPS),2500) --kills $(or $(KILLS),150) --seed $(or $(SEED),1)
+chaos: setup ## Kill, freeze and poison real processes: LOOPS=2500 KILLS=150 NODES=1; FULL=1 MINUTES=5: every storm
+	@cd tests && $(if $(FULL),../$(BIN)/python -m storms --loops $(or $(LOOPS),2500) \
+		--minutes $(or $(MINUTES),5) $(SEEDED),../$(BIN)/python -m chaos --loops $(or $(LOOPS),2500) \
+		--kills $(or $(KILLS),150) --nodes $(or $(NODES),1) $(SEEDED))
+
+meter: setup ## A provider's own meter against the caps, through kills: LOOPS=300 KILLS=30 BUS_KILLS=20
+	@cd tests && ../$(BIN)/python -m metering $(SEEDED) meter --loops $(or $(LOOPS),300) \
+		--kills $(or $(KILLS),30) --bus-kills $(or $(BUS_KILLS),20)
+
+outage: setup ## A provider that is down for MINUTES=5: it sees nothing but probes
+	@cd tests && ../$(BIN)/python -m metering $(SEEDED) outage \
+		--seconds $$(( 60 * $(or $(MINUTES),5) ))
 
 BENCH_LOOPS := 1,50,500
 BENCH_MODES := K,F

@@ -26,12 +26,15 @@ def main() -> int:
     parser.add_argument("--loops", type=int, default=2500)
     parser.add_argument("--kills", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--nodes", type=int, default=1, help="of the bus; of three one leads")
     parser.add_argument("--keep", action="store_true", help="keep the logs and the stores")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="loopwright-chaos-"))
     began = monotonic()
     try:
-        run, books = asyncio.run(_whole(Options(asked.loops, asked.kills, asked.seed, folder)))
+        run, books = asyncio.run(
+            _whole(Options(asked.loops, asked.kills, asked.seed, folder, asked.nodes))
+        )
     finally:
         if asked.keep:
             print(f"kept: {folder}")
@@ -48,7 +51,10 @@ async def _whole(options: Options) -> tuple[Run, Books]:
     assert whole is not None
     # So that whoever stops this leaves no servers behind.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
-    async with fleet(options.folder, options.seed) as parts, Client(parts.nats.url) as client:
+    async with (
+        fleet(options.folder, options.seed, nodes=options.nodes) as parts,
+        Client(parts.nats.url) as client,
+    ):
         run: Run
         faults = Faults(parts, lambda: len(run.ended))
         run = Run(options, parts, client, Poisoner(parts, client.nc), faults)
@@ -78,6 +84,7 @@ def figures(run: Run, books: Books, seconds: float) -> dict[str, object]:
         "healed_s": round(run.healed_s, 1),
         "events": books.events,
         "seconds": round(seconds, 1),
+        "nodes": run.options.nodes,
         "seed": run.options.seed,
     }
 

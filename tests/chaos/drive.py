@@ -56,6 +56,8 @@ class Options:
     kills: int
     seed: int
     folder: Path
+    nodes: int = 1
+    """Of the bus."""
 
 
 @dataclass(slots=True)

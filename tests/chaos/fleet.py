@@ -8,16 +8,17 @@ import re
 import signal
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from chaos.nodes import leader, servers
 from loopwright.subjects import ROLES
 from loopwright_cli.runtime.children import Child, Spec
 from proxy import Mischief, proxy
-from servers import Server, free_port, nats_server, valkey_server
+from servers import Server, free_port
 
 TESTS = Path(__file__).parents[1]
 #: How many of each service run.
@@ -134,7 +135,8 @@ def _body(url: str) -> bytes | None:
 class Fleet:
     """The two servers and every service."""
 
-    nats: Server
+    nodes: list[Server]
+    """Of the bus: one, or a cluster."""
     valkey: Server
     members: list[Member]
     mischief: Mischief
@@ -143,6 +145,11 @@ class Fleet:
     """Held while the bus is restarted or frozen, and by whoever needs it to stay."""
     stored: asyncio.Lock = field(default_factory=asyncio.Lock)
     """The same for the store."""
+
+    @property
+    def nats(self) -> Server:
+        """The node that everybody connects to first; of a cluster they learn the others."""
+        return self.nodes[0]
 
     def of(self, kind: str) -> list[Member]:
         """The replicas of a service."""
@@ -154,9 +161,9 @@ class Fleet:
         return sum(sum(member.conflicts.values()) for member in self.members)
 
     async def kill_nats(self) -> None:
-        """`kill -9` the bus; it is started again at once."""
+        """`kill -9` the bus, of a cluster the log's leader; it is started again at once."""
         async with self.steady:
-            await asyncio.to_thread(_restart, self.nats)
+            await asyncio.to_thread(_restart, await leader(self.nodes))
 
     async def kill_valkey(self) -> None:
         """`kill -9` the store; it is started again at once."""
@@ -167,7 +174,7 @@ class Fleet:
         """Stop a server, or a replica of a service, for a while."""
         match kind:
             case "nats":
-                await _freeze(self.nats, self.steady, seconds)
+                await _freeze(await leader(self.nodes), self.steady, seconds)
             case "valkey":
                 await _freeze(self.valkey, self.stored, seconds)
             case _:
@@ -205,15 +212,6 @@ async def _freeze(server: Server, steady: asyncio.Lock, seconds: float) -> None:
             server.thaw()
 
 
-@contextmanager
-def servers(folder: Path) -> Iterator[tuple[Server, Server]]:
-    """A bus and a store in a folder."""
-    with ExitStack() as stack:
-        bus = stack.enter_context(nats_server(folder / "nats"))
-        store = stack.enter_context(valkey_server(folder / "valkey"))
-        yield bus, store
-
-
 @asynccontextmanager
 async def fleet(
     folder: Path,
@@ -221,13 +219,14 @@ async def fleet(
     *,
     planner: str | None = None,
     replicas: Mapping[str, int] | None = None,
+    nodes: int = 1,
     more: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Fleet]:
     """Everything up; everything down in the end. `planner` is a module instead of the scripted one,
-    `more` is added to the environment."""
-    with servers(folder) as (bus, store):
-        async with proxy(bus.port) as between:
-            env = _environment(folder, seed, between.url, store) | dict(more or {})
+    `more` is added to the environment. Through the proxy goes what is said to the first node."""
+    with servers(folder, nodes) as (bus, store):
+        async with proxy(bus[0].port) as between:
+            env = _environment(folder, seed, between.url, store, nodes) | dict(more or {})
             logs = folder / "logs"
             logs.mkdir()
             members = [
@@ -255,12 +254,15 @@ def _programs(planner: str | None) -> dict[str, tuple[str, ...]]:
     return programs | ({"planner": (*python, planner)} if planner else {})
 
 
-def _environment(folder: Path, seed: int, bus_url: str, store: Server) -> dict[str, str]:
+def _environment(
+    folder: Path, seed: int, bus_url: str, store: Server, nodes: int
+) -> dict[str, str]:
     """Nothing of the caller's own settings leaks in."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LOOPWRIGHT_", "OTEL_"))}
     return kept | {
         "PYTHONPATH": str(TESTS),
         "LOOPWRIGHT_NATS_URL": bus_url,
+        "LOOPWRIGHT_STREAM_REPLICAS": str(nodes),
         "LOOPWRIGHT_REDIS_URL": store.url,
         "LOOPWRIGHT_LOG_LEVEL": "WARNING",
         "LOOPWRIGHT_ACK_WAIT_S": str(ACK_WAIT_S),
