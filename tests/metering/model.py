@@ -45,6 +45,8 @@ class Model:
 
     seed: int
     port: int = 0
+    crowd: int = 0
+    """The first answers wait until so many calls have come: so many are under way at once."""
     down: bool = False
     """Every call is refused with 503, which costs nothing."""
     sold: defaultdict[str, Sold] = field(default_factory=lambda: defaultdict(Sold))
@@ -98,6 +100,8 @@ class Model:
         sold = self.sold[asked["model"]]
         sold.calls, sold.input_tokens = sold.calls + 1, sold.input_tokens + prompt
         sold.output_tokens += output
+        while self.most_at_once < self.crowd:
+            await asyncio.sleep(0.02)
         await asyncio.sleep(dice.uniform(0.0, SLOW_S))
         usage = {"prompt_tokens": prompt, "completion_tokens": output}
         text = plan_text(f"Step {number}.", write_file("a", f"{number}"))
@@ -136,9 +140,9 @@ async def _send(
 
 
 @asynccontextmanager
-async def model_server(seed: int) -> AsyncIterator[Model]:
+async def model_server(seed: int, crowd: int = 0) -> AsyncIterator[Model]:
     """The server on a free loopback port."""
-    model = Model(seed)
+    model = Model(seed, crowd=crowd)
     server = await asyncio.start_server(model.serve, "127.0.0.1", 0)
     model.port = server.sockets[0].getsockname()[1]
     try:

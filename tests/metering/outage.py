@@ -1,6 +1,6 @@
 """A provider is down while the planners of three processes want to call it; then it is back.
 
-From the moment at which its breaker is open and the calls that were on their way are answered,
+From the moment at which its breaker is open and the attempts that were under way are settled,
 every call that reaches the provider must be a probe, and no two of them at once.
 """
 
@@ -41,7 +41,7 @@ class Report:
     planners: int = PLANNERS
     workers: int = PLANNERS * SLOTS
     before_open: int = 0
-    """Calls that the dead provider saw until its breaker was open and nothing was on its way."""
+    """Calls that the dead provider saw until its breaker was open and all that was begun settled."""
     while_open: int = 0
     """Calls that it saw from then on."""
     probes: int = 0
@@ -65,7 +65,7 @@ async def outlive(folder: Path, *, seed: int, loops: int, down_s: float) -> Repo
             "OPENAI_BASE_URL": model.url,
             "OPENAI_API_KEY": "sk-none",
             "LOOPWRIGHT_SLOTS": str(SLOTS),
-            "LOOPWRIGHT_ACK_WAIT_S": "6",
+            "LOOPWRIGHT_ACK_WAIT_S": "30",
         }
         async with (
             fleet(folder, seed, planner="metering.planner", replicas=REPLICAS, more=more) as parts,
@@ -115,8 +115,9 @@ async def _outage(client: Client, model: Model, report: Report) -> None:
     while not any(record.state == "open" for record in await _records(client)):
         await asyncio.sleep(LOOK_S)
     opened = monotonic()
-    while model.open:
-        await asyncio.sleep(LOOK_S)
+    tip = (await client.nc.jetstream().stream_info(subjects.LOOPS)).state.last_seq
+    while model.open or await _are_planning(client, tip):
+        await asyncio.sleep(10 * LOOK_S)
     probed = sum(_is_probe(record) for record in await _records(client))
     report.before_open, model.most_at_once = len(model.refused), model.open
     while monotonic() - opened < report.down_s or model.open:
@@ -126,6 +127,18 @@ async def _outage(client: Client, model: Model, report: Report) -> None:
     records = await _records(client)
     report.probes = sum(_is_probe(record) for record in records) - probed
     report.opened = sum(record.state == "open" and record.changes for record in records)
+
+
+async def _are_planning(client: Client, tip: int) -> bool:
+    """Whether an attempt that was granted up to there may still make its call."""
+    newest: dict[str, tuple[int, bool]] = {}
+    start = 1
+    while stored := await read_batch(client.nc, subjects.LOOPS, "loop.>", start):
+        for item in stored:
+            _, loop, kind = item.subject.split(".")
+            newest[loop] = (item.seq, kind == "plan_requested")
+        start = stored[-1].seq + 1
+    return any(planning and seq <= tip for seq, planning in newest.values())
 
 
 def _is_probe(record: Breaker) -> bool:
