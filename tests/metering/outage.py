@@ -41,7 +41,7 @@ class Report:
     planners: int = PLANNERS
     workers: int = PLANNERS * SLOTS
     before_open: int = 0
-    """Calls that the dead provider saw until its breaker was open and all that was begun settled."""
+    """Calls that the dead provider saw until its breaker was open and what was begun settled."""
     while_open: int = 0
     """Calls that it saw from then on."""
     probes: int = 0
@@ -51,7 +51,6 @@ class Report:
     opened: int = 0
     back_s: float = 0.0
     """From the provider's return until every loop had ended."""
-    outcomes: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
