@@ -16,6 +16,7 @@ from time import monotonic
 
 from redis.asyncio import Redis
 
+from chaos.claims import claimed_twice
 from chaos.drive import Run
 from chaos.faults import KILLED
 from chaos.meter import Reading, readings
@@ -78,6 +79,7 @@ async def check(run: Run, client: Client, folder: Path) -> Books:
     letters = Letters(client.nc)
     kept = Counter([mark_of(letter) for letter in await letters.ls(limit=100_000)])
     books = Books(logs, list(readings(folder / "meters")), kept, found)
+    found += await claimed_twice(client)
     found += _lost(run, logs)
     for loop, log in logs.items():
         found += [

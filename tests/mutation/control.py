@@ -87,6 +87,13 @@ _CLAIMS = (
         f"{DECIDE}::test_at_a_missed_deadline_the_coordinator_asks_for_the_claim_first",
     ),
     Mutant(
+        "takes what it heard of one attempt's claim for another's",
+        f"{COORDINATOR}/core.py",
+        "received.asked not in (None, loop.open.grant.token_digest)",
+        "False",
+        f"{DECIDE}::test_an_answer_about_an_earlier_attempts_claim_says_nothing_of_a_later_one",
+    ),
+    Mutant(
         "releases the reservation of a claimed attempt at its deadline",
         f"{COORDINATOR}/core.py",
         "    if claim_won:\n",

@@ -356,6 +356,14 @@ def test_an_unclaimed_attempt_is_released_at_its_deadline() -> None:
     assert table.loop.failures == 0
 
 
+def test_an_answer_about_an_earlier_attempts_claim_says_nothing_of_a_later_one() -> None:
+    """Another coordinator has granted the next attempt while this one asked for the claim."""
+    table = Table(model_goal())
+    asked = table.begin().grant.token_digest
+    table.event(Woken(claim_won=True, asked=asked), overdue_s(table))
+    assert isinstance(table.give(Woken(claim_won=True, asked=asked), overdue_s(table)), TakeClaim)
+
+
 def test_a_claimed_attempt_is_charged_in_full_at_its_deadline() -> None:
     table = Table(model_goal())
     first = table.begin()

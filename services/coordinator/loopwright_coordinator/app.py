@@ -160,7 +160,8 @@ class Coordinator:
                 self.counters.conflicts.inc()
                 continue
             if isinstance(decision, TakeClaim):
-                received = Woken(claim_won=await self._take_claim(loop, decision))
+                won = await self._take_claim(loop, decision)
+                received = Woken(claim_won=won, asked=decision.grant.token_digest)
                 continue
             self._count(received, decision, began)
             back = await self.dependencies.after(decision)

@@ -105,6 +105,8 @@ def _refused(loop: Loop, received: Begin) -> Exit | None:
 def _woken(loop: Loop, received: Woken, now: datetime, nonce: str) -> Decision:
     over = now >= loop.deadline
     missed = loop.open is not None and now >= loop.open.grant.deadline
+    if loop.open is not None and received.asked not in (None, loop.open.grant.token_digest):
+        received = Woken()  # another was faster: the answer is about a grant that is settled
     if loop.open is not None and (over or missed) and received.claim_won is None:
         return TakeClaim(loop.open.grant)
     if over:

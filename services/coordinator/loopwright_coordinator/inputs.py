@@ -40,6 +40,8 @@ class Woken:
     """A timer said: look again. `claim_won` tells who holds the open grant's claim, once asked."""
 
     claim_won: bool | None = None
+    asked: str | None = None
+    """The token digest of the grant whose claim it is: the open one may be another by now."""
 
 
 @dataclass(frozen=True, slots=True)
