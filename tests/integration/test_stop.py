@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from line import Line
 from loopwright import subjects
+from loopwright.chain import LoopEvent
 from loopwright.control import Cancel, Control, Pause
 from loopwright.service.step import Request
 from loopwright.testing import playbook_goal
+from loopwright_coordinator.inputs import TakeClaim
 from waiting import until
 
 WORDS: list[Control] = [Cancel(id="stop-0001"), Pause(id="stop-0001", now=True)]
@@ -31,6 +34,23 @@ async def test_a_queued_grant_of_a_stopped_loop_is_not_begun(line: Line, word: C
 
     await until(read)
     assert line.script.calls == []
+
+
+@pytest.mark.parametrize(("days", "free"), [(1, True), (7, False)])
+async def test_an_attempt_older_than_the_claims_are_kept_counts_as_begun(
+    line: Line, days: int, free: bool
+) -> None:
+    coordinator = line.built()
+    line.coordinator(coordinator)
+    loop = await line.loop((await _asked(line))[-1].subject)
+    assert loop.open is not None
+    deadline = loop.open.grant.deadline - timedelta(days=days)
+    grant = loop.open.grant.model_copy(update={"deadline": deadline})
+    assert await coordinator._take_claim(loop, TakeClaim(grant)) is free
+
+
+async def _asked(line: Line) -> list[LoopEvent]:
+    return await line.events(await line.start(playbook_goal()), "plan_requested")
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: word.kind)

@@ -108,6 +108,7 @@ def stated(loop: Loop, data: EventData, at: datetime, seq: int) -> Changes:
             return {
                 "state": "ended",
                 "ended": data.outcome,
+                "best": data.best,
                 "reason": data.reason,
                 "detail": data.detail,
                 "ended_at": at,
