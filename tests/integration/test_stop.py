@@ -72,4 +72,4 @@ async def test_a_worker_that_did_not_hear_the_signal_stops_at_a_heartbeat(
     loop = await line.start(playbook_goal())
     await asyncio.wait_for(running.wait(), 60)
     assert (await line.say(loop, word))["accepted"]
-    await asyncio.wait_for(stopped.wait(), 60)
+    await asyncio.wait_for(stopped.wait(), 20)
