@@ -6,7 +6,7 @@ from mutation.mutant import Mutant
 
 COORDINATOR = "services/coordinator/loopwright_coordinator"
 SERVICE = "shared/loopwright/service"
-PEOPLE = "tests/unit/test_people.py"
+ORDER, PEOPLE = "tests/unit/test_exit_order.py", "tests/unit/test_people.py"
 NOTICES, STOP = "tests/unit/test_notices.py", "tests/integration/test_stop.py"
 
 ROWS: tuple[Mutant, ...] = (
@@ -72,5 +72,19 @@ ROWS: tuple[Mutant, ...] = (
         'if (asked or "result" in ledger.goal.approvals) and verdict',
         'if "result" in ledger.goal.approvals and verdict',
         "tests/unit/test_audit.py::test_an_approval_check_that_nobody_approved_is_found",
+    ),
+    Mutant(
+        "calls a loop stalled whose budget is used up",
+        f"{COORDINATOR}/iterations.py",
+        "    if over is not None:\n",
+        "    if over is not None and not isinstance(stuck.answer(folded), Exit):\n",
+        f"{ORDER}::test_a_budget_that_is_used_up_comes_before_stuck",
+    ),
+    Mutant(
+        "calls a loop exhausted whose time is over",
+        f"{COORDINATOR}/exits.py",
+        "    if now >= loop.deadline:\n        return overdue(loop)\n    most",
+        "    most",
+        f"{ORDER}::test_the_deadline_comes_before_a_budget_that_is_used_up",
     ),
 )
