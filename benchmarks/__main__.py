@@ -106,6 +106,7 @@ async def _rounds(asked: Asked, mode: Mode, systems: list[System], found: Found)
             for system in systems:
                 one = await _one(asked, system, size)
                 found.rows.append(Row(system.name, mode, size, one))
+                print(f"{system.name} {mode} {size}: {one.per_second:.1f}/s", file=sys.stderr)
                 found.violations += await faults(system.name, system.url, one, ITERATIONS)
 
 

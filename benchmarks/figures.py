@@ -102,7 +102,7 @@ def figures(rows: Sequence[Row], flat: Sequence[Flat], violations: Sequence[str]
             f"{system}/{mode}/{loops}": of for (system, mode, loops), of in medians(rows).items()
         },
         "flat": {item.name: item.value for item in flat},
-        "rounds": len({id(row) for row in rows if row.system == "product"}),
+        "rounds": len(rows) // max(1, len(medians(rows))),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),

@@ -6,17 +6,18 @@ import asyncio
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.load import measure
+from nats.aio.msg import Msg
+
+from benchmarks.load import REST_S, measure
 from benchmarks.processes import used
-from benchmarks.systems import System, goal, ids
-from loopwright.client import Client
-from loopwright.control import Cancel, Pause
-from loopwright.errors import LoopwrightError
+from benchmarks.systems import System, ids
+from loopwright import subjects
+from loopwright.testing import model_goal
 
 #: Iterations that are compared at a loop's beginning and at its end.
 WINDOW = 100
-#: Goals that are submitted at a time.
-AT_ONCE = 20
+#: All parked loops must be held within this, in seconds.
+HELD_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +47,29 @@ async def lengths(system: System, iterations: int) -> list[Flat]:
 
 
 async def parked(system: System, loops: int) -> list[Flat]:
-    """What loops that wait for a person weigh in each process of the product, in KB a loop."""
+    """What loops that wait for a person weigh in each process of the product, in KB a loop.
+
+    Their planner has no key for the model that their goal names, so each is held at its first plan.
+    """
     if not loops:
         return []
-    gate, wanted = asyncio.Semaphore(AT_ONCE), ids(loops)
+    held, all_held = set[str](), asyncio.Event()
+
+    async def heard(message: Msg) -> None:
+        held.add(message.subject)
+        if len(held) >= loops:
+            all_held.set()
+
+    subscription = await system.nc.subscribe("loop.*.loop_held", cb=heard)
     before = {name: used(pid).rss_kb for name, pid in system.pids.items()}
-    async with Client(system.url) as client:
-
-        async def park(loop: str) -> None:
-            async with gate:
-                await client.submit(goal(loop, 1000))
-                await client.control(loop, Pause(id=f"pause-{loop}"))
-
-        await asyncio.gather(*map(park, wanted))
-        await asyncio.sleep(2.0)
-        after = {name: used(pid).rss_kb for name, pid in system.pids.items()}
-
-        async def end(loop: str) -> None:
-            async with gate:
-                await client.control(loop, Cancel(id=f"cancel-{loop}", reason="weighed"))
-
-        ends = await asyncio.gather(*map(end, wanted), return_exceptions=True)
-    wrong = [item for item in ends if isinstance(item, Exception)]
-    if wrong and not all(isinstance(item, LoopwrightError) for item in wrong):
-        raise wrong[0]
+    js = system.nc.jetstream(timeout=60.0)
+    for loop in ids(loops):
+        body = model_goal(id=loop).model_dump_json(exclude_none=True, by_alias=True)
+        await js.publish(subjects.goal_submitted("default"), body.encode())
+    await asyncio.wait_for(all_held.wait(), HELD_S)
+    await subscription.unsubscribe()
+    await asyncio.sleep(REST_S)
+    after = {name: used(pid).rss_kb for name, pid in system.pids.items()}
     return [
         Flat(f"parked_loop_in_{name}", round((after[name] - before[name]) / loops, 2), "KB")
         for name in after

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from loopwright.budget import NOTHING, Amount, Budget
 from loopwright.chain import GENESIS, LoopEvent
+from loopwright.checks import ApprovalCheck
 from loopwright.control import Amend, Approve, Control
 from loopwright.events import (
     ChildSettled,
@@ -298,7 +299,8 @@ def _unearned(ledger: _Ledger, data: LoopEnded) -> Iterator[str]:
         yield "though required checks did not pass"
     if ledger.judged is not None and verdict.revision != ledger.judged:
         yield "by a verdict about another revision"
-    if "result" in ledger.goal.approvals and verdict.revision not in ledger.approved:
+    asked = any(isinstance(check, ApprovalCheck) for check in ledger.goal.verify.checks)
+    if (asked or "result" in ledger.goal.approvals) and verdict.revision not in ledger.approved:
         yield "though nobody approved the result"
 
 

@@ -41,13 +41,20 @@ def schemas() -> dict[str, Json]:
     }
 
 
+def goal_schema() -> Json:
+    """The schema of what people write, as `loopwright schema` prints it."""
+    return schemas()["goal.json"]
+
+
+def text_of(schema: Json) -> str:
+    """A schema as its file has it."""
+    return json.dumps(schema, indent=2) + "\n"
+
+
 def files() -> dict[str, str]:
     """The text of every generated file, by its place below `docs`."""
-    rendered = {
-        f"contract/{name}": json.dumps(schema, indent=2) + "\n"
-        for name, schema in schemas().items()
-    }
-    messages = json.dumps(document(), indent=2) + "\n"
+    rendered = {f"contract/{name}": text_of(schema) for name, schema in schemas().items()}
+    messages = text_of(document())
     return {**rendered, "contract/asyncapi.json": messages, "states.md": diagram()}
 
 

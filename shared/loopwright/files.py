@@ -118,4 +118,5 @@ class _UniqueKeys(yaml.SafeLoader):
                     problem = f"'{key.value}' is given twice"
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(key.value)
+                key.tag = "tag:yaml.org,2002:str"  # `on` is a name here, whatever YAML 1.1 says
         return super().construct_mapping(node, deep=deep)

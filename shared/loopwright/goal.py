@@ -311,6 +311,7 @@ def _planner_faults(goal: Goal) -> list[Fault]:
             return [
                 *_duplicates("planner.rules", (rule.name for rule in playbook.rules)),
                 *_rule_faults(goal, playbook.rules, "planner.rules"),
+                *_beginning_faults(goal, playbook),
             ]
         case OpenAI() as spec:
             unbounded = goal.budget.tokens is None and goal.budget.usd is None
@@ -321,6 +322,18 @@ def _planner_faults(goal: Goal) -> list[Fault]:
             ]
         case CommandPlanner():
             return []
+
+
+def _beginning_faults(goal: Goal, playbook: Playbook) -> list[Fault]:
+    """No check has failed before anything was verified, so some rule has to begin."""
+    begun = goal.pattern is not None or goal.origin is not None
+    if begun or any(rule.when.start for rule in playbook.rules):
+        return []
+    message = (
+        "no rule can begin: nothing has been verified at the start, so no check fails yet; "
+        "give the rule that comes first `when: {start: true}`"
+    )
+    return [Fault(path="planner.rules", message=message)]
 
 
 def _rule_faults(goal: Goal, rules: tuple[Rule, ...], path: str) -> list[Fault]:

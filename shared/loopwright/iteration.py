@@ -30,7 +30,7 @@ def finish_iteration(
     if verdict is not None:
         update |= {"verdict": verdict, "revision": verdict.revision}
     if verdict is not None and improved:
-        update |= {"best": _best(loop, verdict), "notice": None, "marks": (), "since_best": 0}
+        update |= {"best": as_best(loop, verdict), "notice": None, "marks": (), "since_best": 0}
     elif not is_poll(loop.plan, loop.goal.stuck.polls):
         mark = mark_of(loop.iteration, loop.plan, outcome, verdict)
         update |= {"marks": (*loop.marks, mark)[-HISTORY:], "since_best": loop.since_best + 1}
@@ -76,7 +76,8 @@ def _failed_action(outcome: Outcome) -> str:
     return "the step failed"
 
 
-def _best(loop: Loop, verdict: Verdict) -> Best:
+def as_best(loop: Loop, verdict: Verdict) -> Best:
+    """The current iteration as the best of its loop."""
     return Best(
         iteration=loop.iteration,
         revision=verdict.revision,

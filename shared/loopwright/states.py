@@ -51,6 +51,7 @@ TRANSITIONS: dict[tuple[LoopState, LoopState], str] = {
     **{(hold, step): why for step in _STEPS for hold, why in _TO_A_STEP},
     ("budget_exhausted", "planning"): "amend",
     ("budget_exhausted", "executing"): "amend",
+    ("budget_exhausted", "verifying"): "amend",
     ("admitted", "planning"): "begin",
     ("admitted", "ended"): "refused by policy, cancel, deadline",
     ("admitted", "paused"): "pause",

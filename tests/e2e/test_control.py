@@ -122,7 +122,7 @@ async def cancelled_one_by_one(js: JetStreamContext, marks: dict[str, str]) -> l
 async def first_running(marks: dict[str, str]) -> tuple[str, list[int]] | None:
     """A loop whose action runs, and the action's processes."""
     for loop, mark in marks.items():
-        if pids := running(mark.removeprefix("sleep ")):
+        if pids := running(mark.replace(" ", "\0")):  # the sleep itself, not who starts it
             return loop, pids
     return None
 

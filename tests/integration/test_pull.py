@@ -74,6 +74,7 @@ async def test_a_message_for_which_there_is_no_room_is_given_back(bus: Bus) -> N
         return "a" in begun
 
     async def given_back() -> bool:
+        assert "b" not in begun
         info = await bus.js.consumer_info(subjects.CONTROL, COORDINATOR)
         return bool(info.num_redelivered)
 
@@ -87,9 +88,10 @@ async def test_a_message_for_which_there_is_no_room_is_given_back(bus: Bus) -> N
         for _ in range(2):  # requests that were taken for lost
             await bus.nc.publish(ask, b'{"batch":1,"expires":60000000000}', reply=pull._inbox)
         await put(bus, "b")
-        await until(given_back)
-        assert "b" not in begun
-        release.set()
+        try:
+            await until(given_back)
+        finally:
+            release.set()
         await until(second)
     assert begun["a"] == 1
     assert begun["b"] > 1

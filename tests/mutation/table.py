@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from mutation import control, fleet, memory, operation, patterns, planner, sandbox, verification
+from mutation import (
+    control,
+    fleet,
+    memory,
+    operation,
+    patterns,
+    planner,
+    sandbox,
+    stopping,
+    verification,
+)
 from mutation.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     *control.ROWS,
+    *stopping.ROWS,
     *fleet.ROWS,
     *planner.ROWS,
     *memory.ROWS,

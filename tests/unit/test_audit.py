@@ -10,10 +10,10 @@ import pytest
 from loopwright.audit import Entry, audit
 from loopwright.budget import Amount, Usage
 from loopwright.chain import LoopEvent, digest
-from loopwright.control import Cancel
+from loopwright.control import Approve, Cancel, Nudge
 from loopwright.plan import Plan
 from loopwright.results import WorkerLost
-from loopwright.testing import model_goal
+from loopwright.testing import model_goal, playbook_goal
 from loopwright_coordinator.inputs import ControlArrived
 from table import TOUCH, Table
 
@@ -48,6 +48,22 @@ def test_a_cancelled_log_has_nothing_wrong() -> None:
     table.begin()
     table.give(ControlArrived(Cancel(id="cancel-01")))
     assert audit(entries(table)) == []
+
+
+def test_an_approval_check_that_nobody_approved_is_found() -> None:
+    checks: list[Any] = [{"name": n, "kind": "file", "path": n} for n in ("a", "b")]
+    asks = playbook_goal(verify={"checks": [*checks, {"name": "person", "kind": "approval"}]})
+    table = Table(asks)
+    table.begin(), table.work("a", "b")
+    assert table.loop.held is not None
+    assert table.loop.held.wanted is not None
+    table.say(Approve(id="approve-001", of=table.loop.held.wanted.of))
+    found = entries(table)
+    assert audit(found) == []
+    word = found[-1].event.data.control
+    forged = altered(found, "loop_ended", control=Nudge(id="nudge-0001", hint="go on"))
+    assert isinstance(word, Approve)
+    assert any("nobody approved" in sentence for sentence in audit(forged))
 
 
 def altered(found: list[Entry], kind: str, **changes: Any) -> list[Entry]:

@@ -275,6 +275,18 @@ def test_a_pause_goes_down_to_the_children_and_so_does_the_resume() -> None:
     assert {table.loop.state for table in one.tables} == {"planning"}
 
 
+def test_a_child_whose_step_ends_while_it_is_paused_goes_on_with_its_parent() -> None:
+    one = family()
+    one.begin()
+    one.root.say(Pause(id="pause-root"))
+    one.cascade()
+    for table in one.tables:
+        table.plan()
+        assert (table.loop.state, table.loop.open) == ("paused", None)
+    one.root.say(Resume(id="resume-root"))
+    assert one.cascade() == ["resume", "resume"]
+
+
 def test_a_child_that_a_person_paused_stays_so_when_its_parent_goes_on() -> None:
     one = family()
     one.begin()

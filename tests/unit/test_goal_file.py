@@ -64,6 +64,18 @@ def test_a_fault_is_at_its_line_and_says_what_is_allowed(
     assert any(fault.line == line and said in fault.message for fault in found), found
 
 
+def test_on_is_a_name_in_a_goal_file(tmp_path: Path) -> None:
+    path = tmp_path / "goal.yaml"
+    path.write_text(GOAL + "notify:\n  - {webhook: 'https://example.com/hook', on: [hold, end]}\n")
+    assert read_goal(path).notify[0].on == ("hold", "end")
+
+
+def test_a_playbook_that_cannot_begin_is_refused(tmp_path: Path) -> None:
+    found = faults(tmp_path, GOAL.replace("start: true", "failing: [a]"))
+    assert [fault.path for fault in found] == ["planner.rules"]
+    assert "when: {start: true}" in found[0].message
+
+
 def test_several_faults_come_at_once(tmp_path: Path) -> None:
     text = GOAL.replace("name: greeting", "name: 3").replace("kind: file", "kind: fiel")
     assert {2, 13} <= {fault.line for fault in faults(tmp_path, text)}

@@ -51,6 +51,15 @@ from loopwright_coordinator.policy import POLICY
 from table import TOUCH, Table
 
 KINDS: list[ErrorKind] = sorted(POLICY)
+JUDGE: dict[str, Any] = {
+    "name": "judge",
+    "kind": "judge",
+    "rubric": "It is good.",
+    "model": "test-model",
+    "max_input_tokens": 1000,
+    "max_output_tokens": 500,
+    "price": {"input_usd_per_million": "1", "output_usd_per_million": "2"},
+}
 goals = st.sampled_from(
     [
         playbook_goal(on_exhausted="hold", approvals=["plan", "result"]),
@@ -59,6 +68,13 @@ goals = st.sampled_from(
         playbook_goal(budget={"iterations": 2, "actions": 3, "time": 400}),
         model_goal(),
         model_goal(budget={"iterations": 9, "tokens": 4000, "usd": "0.005", "time": 2000}),
+        playbook_goal(
+            on_exhausted="hold",
+            budget={"iterations": 3, "tokens": 3000, "time": 3000},
+            verify={
+                "checks": [*({"name": n, "kind": "file", "path": n} for n in ("a", "b")), JUDGE]
+            },
+        ),
     ]
 )
 

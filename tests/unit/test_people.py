@@ -336,12 +336,38 @@ def test_a_rejected_plan_is_not_run_and_the_next_one_hears_why() -> None:
     assert "rejected: it deletes too much" in event.history[0].note
 
 
+def test_a_loop_held_for_its_judges_budget_goes_on_when_it_is_raised() -> None:
+    files: list[Any] = [{"name": n, "kind": "file", "path": n} for n in ("a", "b")]
+    judge = {"name": "judge", "kind": "judge", "rubric": "It is good.", "model": "m"}
+    price = {"input_usd_per_million": "1", "output_usd_per_million": "1"}
+    goal = playbook_goal(
+        on_exhausted="hold",
+        budget={"iterations": 3, "tokens": 1, "time": 600},
+        verify={"checks": [*files, judge | {"max_input_tokens": 2000, "price": price}]},
+    )
+    table = Table(goal)
+    table.begin(), table.plan()
+    held = table.execute()
+    assert (held.kind, table.loop.state) == ("loop_held", "budget_exhausted")
+    table.say(Amend(id=ID, budget=BudgetChange(tokens=9000)))
+    assert table.loop.state == "verifying"
+
+
 def test_a_verified_result_counts_when_it_is_approved() -> None:
     table = in_state("awaiting_approval")
     assert table.loop.ended is None
     ended = table.say(Approve(id=ID, of=R1, reason="looks right"))
     assert (ended.outcome, ended.reason, ended.best.revision) == ("achieved", "approved", R1)
     assert "looks right" in ended.detail
+
+
+def test_the_approved_revision_is_delivered_and_not_a_rejected_one_of_the_same_score() -> None:
+    table = in_state("awaiting_approval")
+    table.say(Reject(id="reject-0001", of=R1, reason="the name is wrong"))
+    table.work("a", "b", revision=R2)
+    ended = table.say(Approve(id="approve-001", of=R2))
+    assert (ended.outcome, ended.best.revision, ended.best.iteration) == ("achieved", R2, 2)
+    assert table.loop.best == ended.best
 
 
 def test_a_rejected_result_goes_round_again() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from loopwright.contract import goal_schema, text_of
 from loopwright.errors import GoalInvalidError, LoopwrightError
 from loopwright.files import read_goal
 from loopwright.goal import Goal
@@ -36,6 +38,8 @@ TenantOption = Annotated[str, typer.Option("--tenant", help="Whose goal it is.")
 
 #: Kinds of work that `init` has a template for.
 KINDS = ("data", "code", "command")
+#: Written beside a goal by `init`, so that editors find it wherever the goal is.
+SCHEMA_FILE = "goal.schema.json"
 
 
 @app.command()
@@ -52,11 +56,24 @@ def init(
     if path.exists():
         misused(at, f"{path} exists already; name another file")
     template = resources.files("loopwright_cli") / "templates" / f"{kind}.yaml"
-    path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    schema = path.with_name(SCHEMA_FILE)
+    if not schema.exists():
+        schema.write_text(text_of(goal_schema()), encoding="utf-8")
+    head = f"# yaml-language-server: $schema={SCHEMA_FILE}\n"
+    path.write_text(head + template.read_text(encoding="utf-8"), encoding="utf-8")
     if at.as_json:
-        at.emit({"written": str(path), "kind": kind})
+        at.emit({"written": str(path), "schema": str(schema), "kind": kind})
     else:
         out.print(f"Wrote {path}. Change it, then: loopwright run {path}")
+
+
+@app.command()
+def schema(as_json: JsonOption = False) -> None:
+    """Print the JSON schema of goals, for editors; with --json on one line."""
+    if as_json:
+        session(None, as_json).emit(goal_schema())
+    else:
+        sys.stdout.write(text_of(goal_schema()))
 
 
 @app.command()

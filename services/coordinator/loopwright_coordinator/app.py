@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import structlog
@@ -23,7 +23,7 @@ from loopwright.breaker import Refuse
 from loopwright.chain import decode_result
 from loopwright.control import Cancel
 from loopwright.errors import ConflictError, UnreadableError
-from loopwright.events import LoopEnded
+from loopwright.events import Grant, LoopEnded
 from loopwright.loop import Loop
 from loopwright.payloads import check_out
 from loopwright.service.bus import Bus
@@ -31,6 +31,7 @@ from loopwright.service.claims import claim
 from loopwright.service.consumers import COORDINATOR, FAMILY, INTAKE, TENANTS
 from loopwright.service.intake import Intake
 from loopwright.service.metrics import CoordinatorMetrics, Metrics
+from loopwright.service.streams import CLAIM_DAYS
 from loopwright.service.tracing import Tracing, trace_id, traceparent
 from loopwright_coordinator.admission import Admission
 from loopwright_coordinator.control import Controls
@@ -222,6 +223,9 @@ class Coordinator:
     async def _append(self, loop: Loop, decision: Append, now: datetime, span: Span) -> Loop:
         if decision.timer is not None:
             await self._arm(loop.id, decision.timer)
+        if decision.stop and loop.open is not None:
+            # Before the append: whoever takes the grant from the queue later finds it taken.
+            await self._take_claim(loop, TakeClaim(loop.open.grant))
         span.set_attribute("loopwright.event", decision.data.kind)
         after = await self.log.append(
             loop,
@@ -254,7 +258,7 @@ class Coordinator:
         grant = wanted.grant
         subject = subjects.claim(grant.role, loop.id, grant.iteration, grant.attempt)
         held = await claim(self.bus, subject, COORDINATOR)
-        return held.owner == COORDINATOR
+        return held.owner == COORDINATOR and not _forgotten(loop, grant, datetime.now(UTC))
 
     def _count(self, received: Input, decision: Decision, began: float) -> None:
         name, what = type(received).__name__, type(decision).__name__
@@ -269,3 +273,11 @@ class Coordinator:
             self.counters.spent.labels("actions").inc(settlement.charged.actions)
         if isinstance(decision.data, LoopEnded):
             self.counters.ended.labels(decision.data.outcome, decision.data.reason).inc()
+
+
+def _forgotten(loop: Loop, grant: Grant, now: datetime) -> bool:
+    """Whether a claim of this attempt could be so old that the bus no longer has it."""
+    limits = loop.limits
+    longest = max(limits.plan_time, limits.execute_time, limits.verify_time)
+    granted = grant.deadline - timedelta(seconds=longest)
+    return now - granted > timedelta(days=CLAIM_DAYS - 1)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from loopwright.events import LoopEnded, LoopHeld, LoopOutcome, Reason, Settlement
 from loopwright.family import sliced
 from loopwright.forecast import judge_forecasts
+from loopwright.iteration import as_best
 from loopwright.loop import Loop
 from loopwright.plan import Outcome, Plan, Verdict
 from loopwright_coordinator.budgets import remaining, reserve_plan, totals
@@ -36,7 +37,12 @@ def end(
     verdict: Verdict | None = None,
     execution: Outcome | None = None,
 ) -> LoopEnded:
-    """The terminal event. `loop` has the settlement, verdict or outcome folded in already."""
+    """The terminal event. `loop` has the settlement, verdict or outcome folded in already.
+
+    What is achieved is the best, also where an earlier iteration has the same score: it is this
+    revision that is verified, and that a person may have approved.
+    """
+    achieved = loop.verdict if cause.outcome == "achieved" else None
     return LoopEnded(
         settles=settles,
         outcome=cause.outcome,
@@ -48,7 +54,7 @@ def end(
         goal_digest=loop.goal_digest,
         iterations=loop.iterations,
         spent=loop.spent + sliced(loop.children),
-        best=loop.best,
+        best=as_best(loop, achieved) if achieved else loop.best,
         duration_s=max(0.0, (now - loop.admitted_at).total_seconds()),
         forecast_error=judge_forecasts(loop.forecasts, totals(loop, now)),
     )

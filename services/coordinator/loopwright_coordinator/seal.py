@@ -69,7 +69,13 @@ def _held_by_a_pause(loop: Loop, data: EventData) -> EventData:
     resumed = data.control is not None and data.control.kind == "resume"
     if loop.state != "paused" or resumed:
         return data
-    held = LoopHeld(settles=data.settles, control=data.control, hold="paused", until=loop.deadline)
+    held = LoopHeld(
+        settles=data.settles,
+        control=data.control,
+        hold="paused",
+        until=loop.deadline,
+        detail=loop.held.detail if loop.held else "",
+    )
     match data:
         case PlanRequested():
             accepts = {"plan": data.plan, "execution": data.outcome, "verdict": data.verdict}

@@ -41,6 +41,10 @@ def notifications(event: LoopEvent, admitted: LoopAdmitted) -> Iterator[Notifica
             yield _news(event, admitted, "approval", detail=data.detail, hold=data.hold, wanted=of)
         case LoopHeld(hold="backing_off") if data.until - event.time < LONG_WAIT:
             return
+        case LoopHeld(hold="awaiting_children"):
+            return
+        case LoopHeld(hold="paused") if data.control is None or data.control.kind != "pause":
+            return  # the step that ran when the pause was said has ended
         case LoopHeld():
             held = {"detail": data.detail, "hold": data.hold, "reason": data.reason}
             yield _news(event, admitted, "hold", **held)

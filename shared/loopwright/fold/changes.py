@@ -9,6 +9,7 @@ from loopwright.approach import Approach
 from loopwright.budget import Amount
 from loopwright.errors import UnreadableError
 from loopwright.events import (
+    Best,
     ChildSettled,
     EventData,
     ExecutionRequested,
@@ -64,6 +65,7 @@ class Changes(TypedDict, total=False):
     join: Join | None
     spent: Amount
     ended: LoopOutcome
+    best: Best | None
     reason: Reason
     detail: str
     ended_at: datetime
@@ -108,6 +110,7 @@ def stated(loop: Loop, data: EventData, at: datetime, seq: int) -> Changes:
             return {
                 "state": "ended",
                 "ended": data.outcome,
+                "best": data.best,
                 "reason": data.reason,
                 "detail": data.detail,
                 "ended_at": at,

@@ -31,7 +31,7 @@ KIN = ("loop_held", "loop_controlled", "loop_ended")
 #: Hears of each loop's end, to return what its tenant leased to it.
 TENANTS = "tenants"
 #: The events that may be news to people; warnings come with the first of them.
-NEWS = ("plan_requested", "loop_held", "loop_controlled", "loop_ended")
+NEWS = ("plan_requested", "loop_held", "loop_controlled", "child_settled", "loop_ended")
 #: One delivery of a notification, redirects and a slow receiver included, in seconds.
 DELIVERY_S = 60.0
 

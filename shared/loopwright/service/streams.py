@@ -29,6 +29,8 @@ RETRY_S = 0.25
 #: A message with headers; above the cap of `Bus.publish`, below the server's max_payload.
 MAX_STORED_BYTES = 512 * 1024
 _DAY_S = 86_400.0
+#: How long it is known that an attempt was begun; after that, it is taken for begun.
+CLAIM_DAYS = 7
 #: How long it is known that an action was done that must not be done twice. A loop that is held
 #: longer than this in the middle of such an action could do it again.
 EFFECTS_DAYS = 400
@@ -52,7 +54,7 @@ def declarations(settings: ServiceSettings, replicas: int = 1) -> tuple[Declared
             Declared(_queue(name, INTAKE[name]), (consumers.intake(name, settings),))
             for name in (subjects.GOALS, subjects.CONTROL, subjects.RESULTS)
         ),
-        Declared(_kept(subjects.CLAIMS, "claim.>", 7)),
+        Declared(_kept(subjects.CLAIMS, "claim.>", CLAIM_DAYS)),
         Declared(_kept(subjects.EFFECTS, "effect.>", EFFECTS_DAYS)),
         Declared(_timers(), (consumers.intake(subjects.TIMERS, settings),)),
         Declared(_dead()),

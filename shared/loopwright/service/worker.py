@@ -27,6 +27,7 @@ from loopwright.chain import LoopEvent, ResultEvent, decode_event, event_type, s
 from loopwright.errors import (
     BusUnavailableError,
     ErrorInfo,
+    LoopwrightError,
     StepError,
     UnreadableError,
 )
@@ -205,7 +206,7 @@ class Worker(Generic[RequestT]):
         """Keep the delivery ours while the step runs; tell it to stop at its deadline."""
         stop = asyncio.Event()
         self._running.setdefault(loop, set()).add(stop)
-        beat = asyncio.create_task(self._beat(message, grant, stop))
+        beat = asyncio.create_task(self._beat(message, loop, grant, stop))
         try:
             yield stop
         finally:
@@ -214,7 +215,7 @@ class Worker(Generic[RequestT]):
             if not self._running[loop]:
                 del self._running[loop]
 
-    async def _beat(self, message: Msg, grant: Grant, stop: asyncio.Event) -> None:
+    async def _beat(self, message: Msg, loop: str, grant: Grant, stop: asyncio.Event) -> None:
         every = self.settings.ack_wait_s / 3
         while True:
             left = (grant.deadline - datetime.now(UTC)).total_seconds()
@@ -225,8 +226,23 @@ class Worker(Generic[RequestT]):
             await asyncio.sleep(min(every, left))
             try:
                 await message.in_progress()
-            except (nats.errors.Error, ConnectionError):
+                if await self._is_settled(loop, message.metadata.sequence.stream):
+                    log.warning("the grant is settled; the step is stopped")
+                    stop.set()
+                    return
+            except (nats.errors.Error, ConnectionError, LoopwrightError):
                 log.debug("no heartbeat; the bus is away")
+
+    async def _is_settled(self, loop: str, grant_seq: int) -> bool:
+        """Whether the loop ended, or paused at once, and the signal that said so was not heard."""
+        for kind in ("loop_ended", "loop_held"):
+            stored = await self.bus.look(subjects.LOOPS, subjects.loop_event(loop, kind))
+            if stored is None or stored.seq <= grant_seq:
+                continue
+            data = decode_event(await check_out(stored.body, self.objects)).data
+            if kind == "loop_ended" or data.settles is not None:
+                return True
+        return False
 
 
 def in_full(grant: Grant) -> Usage:
