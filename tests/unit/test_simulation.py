@@ -15,6 +15,8 @@ from simulation.rules import Rules
 from simulation.scenes import worlds
 
 SEEDS, CHUNK = 100_000, 2_500
+#: What only judges bring about: they cost, and the simulation's verifiers do not.
+NOT_SIMULATED = {("budget_exhausted", "verifying")}
 
 
 @pytest.mark.timeout(900)
@@ -30,8 +32,8 @@ def test_no_world_violates_an_invariant(first: int) -> None:
 
 @pytest.mark.timeout(900)
 def test_the_worlds_go_through_every_change_of_state() -> None:
-    missing = set(TRANSITIONS)
-    for kind, most in (("families", 500), ("outages", 500), ("", 20_000)):
+    missing = set(TRANSITIONS) - NOT_SIMULATED
+    for kind, most in (("", 1_500), ("outages", 500), ("families", 500), ("", 20_000)):
         for seed in islice(worlds(kind), most):
             missing -= run(seed).states
             if not missing:
