@@ -18,13 +18,13 @@ from loopwright.wire import Json
 from simulation.world import World
 
 #: Every so many seeds the kinds of worlds repeat.
-EVERY = 25
+EVERY = 100
 #: Place among them → what a world there holds.
 PLACES: dict[int, frozenset[str]] = {
     3: frozenset({"families"}),
-    8: frozenset({"outages"}),
-    13: frozenset({"tenants"}),
-    18: frozenset({"outages"}),
+    28: frozenset({"outages"}),
+    53: frozenset({"tenants"}),
+    78: frozenset({"families"}),
 }
 
 #: Steps so short that some workers are still busy when they are over.
