@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
 from installation import ROOT, Installation, installation
+from loopwright.checks import CHECK_KINDS, AnyCheck, NamedCheck, Verify
+from loopwright.checks.faults import verify_faults
+from loopwright.tools import DEFAULT_TOOLS, TOOLS
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs/goals.md"]
 SERVICES = "coordinator|planner|executor|verifier|state"
@@ -45,6 +49,35 @@ def test_init_writes_a_goal_for_each_kind_that_is_valid_and_runs(tmp_path: Path)
         again = here.run("init", str(path))
         assert again.returncode == 2
         assert "exists already" in again.stderr
+
+
+def test_the_checks_that_the_page_of_verification_shows_are_valid_and_of_every_kind() -> None:
+    text = (ROOT / "docs/verification.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    shown = [check for block in blocks for check in yaml.safe_load(block)]
+    verify = Verify.model_validate({"checks": shown, "held_out": "held-out"})
+    assert list(verify_faults(verify)) == []
+    assert {check.kind for check in verify.checks} == CHECK_KINDS
+
+
+def test_the_page_of_verification_names_every_field_of_every_kind_of_check() -> None:
+    text = (ROOT / "docs/verification.md").read_text().partition("## The fields of each kind")[2]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE))
+    for kind in get_args(AnyCheck):
+        fields = kind.model_fields
+        name = get_args(fields["kind"].annotation)[0]
+        own = fields.keys() - NamedCheck.model_fields.keys() - {"kind"}
+        wanted = {fields[field].alias or field for field in own}
+        assert wanted <= set(re.findall(r"`(\w+)`", rows[name])), name
+
+
+def test_the_page_of_goals_has_every_tool_with_its_arguments_and_the_defaults() -> None:
+    text = (ROOT / "docs/goals.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (.+) \|$", text, re.MULTILINE))
+    for name, spec in TOOLS.items():
+        if spec.shown is None:
+            assert set(spec.args.model_fields) <= set(re.findall(r"`(\w+)`", rows[name])), name
+    assert "by itself " + ", ".join(f"`{name}`" for name in DEFAULT_TOOLS) in text
 
 
 def test_every_command_that_a_document_names_exists() -> None:
