@@ -20,7 +20,16 @@ from loopwright.loop import Loop
 from loopwright.progress import StepProgress
 from loopwright.states import WAITS_FOR_A_PERSON
 from loopwright.views import LoopView, view
-from loopwright_cli.render import DIM, ending, forecast, heading, iteration_line, news, status_line
+from loopwright_cli.render import (
+    DIM,
+    ending,
+    forecast,
+    heading,
+    iteration_line,
+    look_next,
+    news,
+    status_line,
+)
 from loopwright_cli.session import INFRASTRUCTURE, NOT_ACHIEVED, OK, Session, command, err, out
 from loopwright_cli.trees import turned
 
@@ -133,7 +142,8 @@ def finish(session: Session, last: LoopView) -> None:
     else:
         words = next_words(last)
         commands = [command(text, session.place) for text in words]
-        out.print(ending(last, commands))
+        out.print(ending(last))
+        out.print(look_next(commands), soft_wrap=True)
     raise typer.Exit(OK if last.outcome == "achieved" else NOT_ACHIEVED)
 
 

@@ -53,6 +53,11 @@ def of(value: int | float, cap: int | float | None) -> str:
     return f"{value}" if cap is None else f"{value}/{cap}"
 
 
+def share(number: int, cap: int | None, what: str) -> str:
+    """A number of things against their cap, if it has one."""
+    return counted(number, what) if cap is None else f"{number}/{cap} {what}s"
+
+
 def counted(number: int, what: str) -> str:
     """A number of things, in the singular where there is one."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
@@ -75,7 +80,7 @@ def heading() -> Text:
 def iteration_line(item: IterationSummary) -> Text:
     """One permanent line about an iteration: what was done, what it came to, what it cost."""
     line = Text(f"{item.iteration:>3}  ")
-    line.append(f"{_short(item.rule or item.summary, 22):<22}  ")
+    line.append(f"{short(item.rule or item.summary, 22):<22}  ")
     if item.executed:
         line.append(f"{f'{item.passed}/{item.checks}':<6}  {item.score or 0:.2f}  ")
     else:
@@ -86,7 +91,7 @@ def iteration_line(item: IterationSummary) -> Text:
     _names(line, "+", item.turned_green, GOOD)
     _names(line, "-", item.turned_red, BAD)
     if item.note:
-        line.append(f"  {_short(item.note, 60)}", style=BAD)
+        line.append(f"  {short(item.note, 60)}", style=BAD)
     return line
 
 
@@ -95,7 +100,8 @@ def _names(line: Text, sign: str, names: Sequence[str], style: str) -> None:
         line.append(f"  {sign}{name}", style=style)
 
 
-def _short(text: str, width: int) -> str:
+def short(text: str, width: int) -> str:
+    """The first line of a text, cut with an ellipsis where it is longer than this."""
     first = (text.splitlines() or [""])[0]
     return first if len(first) <= width else first[: width - 1] + "…"
 
@@ -160,8 +166,13 @@ def checks_table(checks: Iterable[CheckResult]) -> Table:
     return table
 
 
-def ending(view: LoopView, commands: Sequence[str]) -> Panel:
-    """The last panel of a run: what came out, why, and where to look next."""
+def look_next(commands: Sequence[str]) -> Text:
+    """Commands to copy, one a line; whoever prints them must not wrap them."""
+    return Text("look next:").append("".join(f"\n  {item}" for item in commands))
+
+
+def ending(view: LoopView) -> Panel:
+    """The last panel of a run: what came out, and why."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style=DIM, no_wrap=True)
     grid.add_column(overflow="fold")
@@ -177,16 +188,14 @@ def ending(view: LoopView, commands: Sequence[str]) -> Panel:
     grid.add_row("spent", spent(view))
     if view.revision:
         grid.add_row("revision", view.revision[:12])
-    for label, text in zip(("look next", *[""] * len(commands)), commands, strict=False):
-        grid.add_row(label, Text(text))
     return Panel(grid, title=f"{view.name}  {view.loop}", title_align="left", box=ROUNDED)
 
 
 def spent(view: LoopView) -> str:
     """What a loop has used, against its caps."""
-    parts = [f"{of(view.iteration, view.caps.iterations)} iterations"]
+    parts = [share(view.iteration, view.caps.iterations, "iteration")]
     if view.spent.actions:
-        parts.append(f"{of(view.spent.actions, view.caps.actions)} actions")
+        parts.append(share(view.spent.actions, view.caps.actions, "action"))
     if view.spent.tokens or view.caps.tokens:
         parts.append(f"{of(view.spent.tokens, view.caps.tokens)} tokens")
     if view.spent.cost_microusd:
@@ -197,7 +206,7 @@ def spent(view: LoopView) -> str:
     if view.warned and view.outcome is None:
         parts.append("warned: " + ", ".join(f"{k} {v} %" for k, v in view.warned.items()))
     if view.overruns:
-        parts.append(f"{view.overruns} overrun")
+        parts.append(counted(view.overruns, "overrun"))
     return ", ".join(parts)
 
 
@@ -217,22 +226,25 @@ def forecast(view: LoopView) -> str | None:
 
 
 def loops_table(views: Sequence[LoopView]) -> Table:
-    """A list of loops, the newest first; what no loop has spent takes no room."""
+    """A list of loops, the newest first; what no loop has spent takes no room.
+
+    Where it gets narrow the goal's name is cut first: the other columns are not.
+    """
+    spenders = any(item.spent.tokens or item.spent.cost_microusd for item in views)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("loop", no_wrap=True, min_width=26)
-    table.add_column("goal", overflow="ellipsis", no_wrap=True, max_width=24)
-    table.add_column("state", no_wrap=True, min_width=12)
+    table.add_column("goal", max_width=24)
+    table.add_column("state", no_wrap=not spenders, min_width=12)
     table.add_column("iteration", no_wrap=True, min_width=5)
     table.add_column("score", no_wrap=True, min_width=5)
     table.add_column("time", no_wrap=True, min_width=6)
-    spenders = any(item.spent.tokens or item.spent.cost_microusd for item in views)
     if spenders:
         table.add_column("spent", no_wrap=True)
     for item in views:
         money = f"{item.spent.tokens} tok {usd(item.spent.cost_microusd)}"
         table.add_row(
             item.loop,
-            item.name,
+            Text(item.name, no_wrap=True, overflow="ellipsis"),
             outcome(item),
             of(item.iteration, item.caps.iterations),
             "" if item.best is None else f"{item.best.score:.2f}",

@@ -8,7 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from loopwright.views import ChildView, LoopView
-from loopwright_cli.render import BAD, DIM, GOOD, WARN, of, outcome, seconds
+from loopwright_cli.render import BAD, DIM, GOOD, WARN, counted, of, outcome, seconds, short
 
 
 def forest(views: Sequence[LoopView]) -> list[Tree]:
@@ -26,8 +26,9 @@ def _tree(view: LoopView, views: Sequence[LoopView]) -> Tree:
 
 
 def _line(view: LoopView) -> Text:
-    line = Text(f"{view.loop}  {view.name}  ").append(outcome(view))
-    line.append(f"  {of(view.iteration, view.caps.iterations)} iterations", style=DIM)
+    line = Text(f"{view.loop}  {short(view.name, 20)}  ").append(outcome(view))
+    # What it took has a line of its own, so that no narrow terminal breaks inside of a number.
+    line.append(f"\n{of(view.iteration, view.caps.iterations)} iterations", style=DIM)
     if view.best is not None:
         line.append(f"  score {view.best.score:.2f}", style=DIM)
     return line.append(f"  {seconds(view.duration_s)}", style=DIM)
@@ -54,7 +55,7 @@ def child_line(child: ChildView) -> Text:
     line = Text(f"{child.name}  ").append(child.outcome or "at work", style=style)
     score = "" if child.score is None else f"  score {child.score:.2f}"
     most = "" if child.outcome else "at most "
-    line.append(f"{score}  {most}{child.iterations} iterations  {child.loop}", style=DIM)
+    line.append(f"{score}  {most}{counted(child.iterations, 'iteration')}  {child.loop}", style=DIM)
     return line
 
 

@@ -13,7 +13,7 @@ from loopwright.goal import Goal, OpenAI
 from loopwright.views import LoopView
 from loopwright_cli.commands.goals import GoalArgument, ModelOption, TenantOption
 from loopwright_cli.prices import list_price
-from loopwright_cli.render import seconds, usd
+from loopwright_cli.render import counted, seconds, usd
 from loopwright_cli.session import DataOption, JsonOption, Session, fail, out, perform, session
 
 app = typer.Typer()
@@ -55,7 +55,7 @@ async def _views(at: Session, tenant: str) -> list[LoopView]:
 
 def _say(goal: Goal, found: Estimate) -> None:
     table = Table(box=None, pad_edge=False)
-    for name in ("", "as likely more as less", "9 in 10 not more", "the cap"):
+    for name in ("", "p50", "p90", "the cap"):
         table.add_column(name, justify="left" if not name else "right")
     budget, cost = goal.budget, found.cost_microusd
     _row(table, "iterations", found.iterations, f"{budget.iterations}")
@@ -69,9 +69,9 @@ def _say(goal: Goal, found: Estimate) -> None:
     table.add_row("time", seconds(time.p50), seconds(time.p90), seconds(budget.time))
     out.print(table)
     if found.source == "history":
-        out.print(f"From {found.like} ended loops like it.", style="dim")
+        out.print(f"From {counted(found.like, 'ended loop')} like it.", style="dim")
     else:
-        known = f"{found.like} loops like it have ended, which is too few" if found.like else ""
+        known = f"Too few loops like it have ended: {found.like}." if found.like else ""
         out.print(f"From the goal's shape. {known}".strip(), style="dim")
 
 

@@ -10,14 +10,18 @@ from rich.text import Text
 
 from loopwright.audit import Head
 from loopwright.client import Client, Recorded, RefusedError
+from loopwright.control import Nudge
 from loopwright.errors import BusUnavailableError
+from loopwright.events import EventData, LoopAdmitted, LoopHeld
 from loopwright.history import verdicts
 from loopwright.loop import Loop
+from loopwright.plan import Outcome
 from loopwright.views import LoopView, view
 from loopwright_cli.asked import asked
 from loopwright_cli.follow import finish, follow
 from loopwright_cli.render import (
     checks_table,
+    counted,
     forecast,
     heading,
     iteration_line,
@@ -204,12 +208,30 @@ def _event_line(item: Recorded) -> Text:
             line.append(f" {settles.charged.tokens} tok {usd(settles.charged.cost_microusd)}")
         if settles.error is not None:
             line.append(f"  {settles.error.kind}: {settles.error.message}", style="red")
+    line.append(told(data))
     grant = getattr(data, "grant", None)
     if grant is not None:
         line.append(f"  → iteration {grant.iteration}, attempt {grant.attempt}", style="dim")
     if data.kind == "loop_ended":
         line.append(f"  {data.outcome} ({data.reason}) after {seconds(data.duration_s)}")
     return line
+
+
+def told(data: EventData) -> str:
+    """What a person would ask of an event: whose loop, which words, why it waits, what failed."""
+    said = []
+    if isinstance(data, LoopAdmitted):
+        said.append(data.goal.name)
+    if (word := data.control) is not None:
+        text = word.hint if isinstance(word, Nudge) else word.reason
+        said.append(f"{word.kind}: {text}" if text else word.kind)
+    if isinstance(data, LoopHeld):
+        said.append(": ".join(part for part in (data.hold, data.detail) if part))
+    done = getattr(data, "execution", None) or getattr(data, "outcome", None)
+    if isinstance(done, Outcome) and data.settles and data.settles.role == "executor":
+        failed = sum(item.status == "failed" for item in done.actions)
+        said += [f"{counted(failed, 'action')} failed"] if failed else []
+    return "".join(f"  {' '.join(part.split())}" for part in said)
 
 
 @app.command("verify-log")
@@ -261,4 +283,5 @@ def _say_audit(at: Session, found: dict[str, list[str]], compared: int | None) -
         for sentence in sentences:
             out.print(Text(f"{loop}  {sentence}", style="red"))
     style = "red" if violations else "green"
-    out.print(Text(f"{len(found)} loops, {violations} violations", style=style))
+    said = f"{counted(len(found), 'loop')}, {counted(violations, 'violation')}"
+    out.print(Text(said, style=style))

@@ -11,6 +11,7 @@ from rich.text import Text
 from loopwright.client import NotFoundError
 from loopwright.memory import Recalled
 from loopwright.remembered import Remembered
+from loopwright_cli.render import short
 from loopwright_cli.session import DataOption, JsonOption, Session, out, perform, session
 
 app = typer.Typer(help="What loops have learned: facts and lessons.", no_args_is_help=True)
@@ -119,7 +120,7 @@ def _say(at: Session, found: list[Recalled], nothing: str) -> None:
             table.add_column(name, overflow="fold")
         for item in found:
             text = " ".join(item.text.split())
-            table.add_row(item.id, f"{item.confidence:.1f}", Text(text[:LINE_CHARS]))
+            table.add_row(item.id, f"{item.confidence:.1f}", Text(short(text, LINE_CHARS)))
         out.print(table)
 
 
