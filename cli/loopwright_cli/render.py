@@ -12,6 +12,7 @@ from rich.text import Text
 
 from loopwright.approach import Change
 from loopwright.events import IterationSummary
+from loopwright.loop import Loop
 from loopwright.plan import CheckResult
 from loopwright.views import LoopView
 
@@ -154,15 +155,29 @@ def _new_changes(before: LoopView | None, now: LoopView) -> tuple[Change, ...]:
     return now.approach.changes
 
 
-def checks_table(checks: Iterable[CheckResult]) -> Table:
-    """Each check with its verdict and why."""
+def verdict_word(check: CheckResult, state: Loop) -> Text:
+    """A check's verdict; what need not pass is called so, and a person's word is no failure."""
+    if check.status == "passed":
+        return Text(check.status, style=GOOD)
+    kinds = {item.name: item.kind for item in state.goal.verify.checks}
+    if kinds.get(check.name) == "approval":
+        if state.ended is None:
+            return Text("waiting", style=WARN)
+        agreed = state.ended == "achieved"
+        return Text("agreed", style=GOOD) if agreed else Text("not agreed", style=BAD)
+    if check.name in state.goal.required_checks:
+        return Text(check.status, style=BAD)
+    return Text(f"{check.status} (advisory)", style=WARN)
+
+
+def checks_table(state: Loop) -> Table:
+    """Each check of the newest verdict with what came out and why."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("check", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("why", overflow="fold")
-    for check in checks:
-        style = GOOD if check.status == "passed" else BAD
-        table.add_row(check.name, Text(check.status, style=style), Text(check.message))
+    for check in state.verdict.checks if state.verdict else ():
+        table.add_row(check.name, verdict_word(check, state), Text(check.message))
     return table
 
 

@@ -6,12 +6,13 @@ import io
 
 from rich.console import Console
 
+from loopwright.checks import Verify
 from loopwright.control import Nudge
 from loopwright.events import LoopAdmitted, LoopControlled, LoopHeld
 from loopwright.testing import EPOCH, playbook_goal
 from loopwright.views import LoopView, view
 from loopwright_cli.commands.loops import told
-from loopwright_cli.render import look_next, loops_table, share, short
+from loopwright_cli.render import checks_table, look_next, loops_table, share, short
 from loopwright_cli.trees import forest
 from table import Table
 
@@ -71,3 +72,21 @@ def test_the_log_counts_the_actions_that_failed() -> None:
     table.plan()
     event = table.execute(succeeded=False)
     assert told(event).endswith("1 action failed")
+
+
+def test_an_advisory_check_and_a_persons_word_do_not_read_as_failures() -> None:
+    checks = [
+        {"name": "a", "kind": "file", "path": "a"},
+        {"name": "b", "kind": "file", "path": "b"},
+        {"name": "tidy", "kind": "file", "path": "c", "required": False},
+        {"name": "agreed", "kind": "approval"},
+    ]
+    plain = playbook_goal()
+    verify = Verify.model_validate({"checks": checks})
+    table = Table(goal=plain.model_copy(update={"verify": verify}))
+    table.begin()
+    table.work("a")
+    rows = [line.split() for line in printed(checks_table(table.loop))]
+    assert ["b", "failed", "m"] in rows
+    assert ["tidy", "failed", "(advisory)", "m"] in rows
+    assert ["agreed", "waiting", "m"] in rows

@@ -150,7 +150,7 @@ def say_loop(state: Loop) -> None:
         out.print(iteration_line(item), soft_wrap=True)
     if seen.checks:
         out.print()
-        out.print(checks_table(seen.checks))
+        out.print(checks_table(state))
     for check in seen.checks:
         if check.status != "passed" and check.excerpt:
             out.print(Text(f"\n{check.name}:", style="bold"))
