@@ -120,7 +120,7 @@ def test_an_estimate_comes_from_like_loops_where_there_are_enough(
     found = here.json("estimate", path)
     assert found["like"] >= 1
     assert 1 <= found["iterations"]["p50"] <= found["iterations"]["p90"] <= 3
-    assert "9 in 10 not more" in here.run("estimate", path).stdout
+    assert "p90" in here.run("estimate", path).stdout
     nowhere = Installation(tmp_path / "nowhere")
     assert nowhere.json("estimate", path)["source"] == "shape"
     assert nowhere.run("estimate", str(tmp_path / "none.yaml")).returncode == 2
