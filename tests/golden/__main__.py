@@ -10,8 +10,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from family import Family
 from loopwright.chain import LoopEvent
-from loopwright.testing import MemoryLog
+from loopwright.control import Cancel, Pause, Resume
+from loopwright.testing import MemoryLog, playbook_goal
 from simulation.check import IDS, STEPS, begin
 
 HERE = Path(__file__).parent
@@ -50,6 +52,36 @@ def shown(log: MemoryLog) -> set[str]:
     return found
 
 
+def of_a_family() -> dict[str, MemoryLog]:
+    """The logs of a loop that waits for two below it, and of the better one."""
+    children = {"pattern": "best_of", "children": [{"name": "a"}, {"name": "b"}]}
+    family = Family(playbook_goal(pattern=children, budget={"iterations": 9, "time": 600}))
+    family.begin()
+    first, second = family.tables
+    family.achieve(first)
+    family.tell(first)
+    second.work("a")
+    family.root.say(Pause(id="pause-root"))
+    family.cascade()
+    family.root.say(Resume(id="resume-root"))
+    family.cascade()
+    second.say(Cancel(id="cancel-one"))
+    family.tell(second)
+    family.root.execute(), family.root.verdict("a", "b")
+    return {"family": family.root.log, "child": first.log}
+
+
+def keep(folder: Path, name: str, log: MemoryLog) -> None:
+    """Write one log, and the state that it folds to."""
+    lines = [
+        json.dumps({"seq": seq, "body": body.decode()})
+        for seq, body in zip(log.seqs, log.bodies, strict=True)
+    ]
+    (folder / f"{name}.ndjson").write_text("\n".join(lines) + "\n")
+    assert log.loop is not None
+    (folder / f"{name}.state.json").write_text(log.loop.model_dump_json(indent=1) + "\n")
+
+
 def main() -> int:
     """Write the logs of this version."""
     folder = HERE / version("loopwright")
@@ -62,13 +94,9 @@ def main() -> int:
         log = sealed(simulated(seed))
         if (new := shown(log) - known) and log.loop is not None:
             known |= new
-            lines = [
-                json.dumps({"seq": seq, "body": body.decode()})
-                for seq, body in zip(log.seqs, log.bodies, strict=True)
-            ]
-            (folder / f"{seed}.ndjson").write_text("\n".join(lines) + "\n")
-            state = log.loop.model_dump_json(indent=1) + "\n"
-            (folder / f"{seed}.state.json").write_text(state)
+            keep(folder, str(seed), log)
+    for name, log in of_a_family().items():
+        keep(folder, name, log)
     sys.stdout.write(f"{folder}: {', '.join(sorted(known))}\n")
     return 0
 
