@@ -7,12 +7,13 @@ event before it, as stored, so a flipped bit, a gap or a cut shows to anyone who
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from loopwright.errors import UnreadableError
+from loopwright.errors import NewerError, UnreadableError
 from loopwright.events import EventData
 from loopwright.ids import LoopId
 from loopwright.results import Result
@@ -84,14 +85,28 @@ def schema_uri(name: str) -> str:
 
 
 def decode_event(body: bytes) -> LoopEvent:
-    """A log event from its stored body, or UnreadableError in a sentence."""
+    """A log event from its stored body, or UnreadableError in a sentence.
+
+    NewerError where the event says that it needs a newer reader, whatever else is in it.
+    """
     try:
         event = _EVENT.validate_json(body)
     except ValidationError as error:
+        _refuse_newer(body)
         raise UnreadableError(_why("event", error)) from error
     if event.minreader > READER:
-        raise UnreadableError(f"event {event.id} needs reader {event.minreader}, this is {READER}")
+        raise NewerError(f"event {event.id} needs reader {event.minreader}, this is {READER}")
     return event
+
+
+def _refuse_newer(body: bytes) -> None:
+    """An event of a kind that is not known yet is no damaged one."""
+    try:
+        needed = json.loads(body)["minreader"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
+    if isinstance(needed, int) and needed > READER:
+        raise NewerError(f"an event needs reader {needed}, this is {READER}")
 
 
 def decode_result(body: bytes) -> ResultEvent:

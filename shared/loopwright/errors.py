@@ -3,6 +3,7 @@
 LoopwrightError
 ├── GoalInvalidError        the goal's author must change it; carries every fault
 ├── UnreadableError         a message that this reader cannot decode
+│   └── NewerError          … since a newer version wrote it
 ├── ConflictError           another writer was first; read again and decide again
 ├── BusUnavailableError     the bus did not answer; try again
 ├── PayloadTooLargeError    a message beyond the bus's cap; use the object store
@@ -90,6 +91,10 @@ class GoalInvalidError(LoopwrightError):
 
 class UnreadableError(LoopwrightError):
     """A message that cannot be decoded by this reader."""
+
+
+class NewerError(UnreadableError):
+    """A message that a newer version wrote, and that only such a one may read."""
 
 
 class ConflictError(LoopwrightError):

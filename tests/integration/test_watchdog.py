@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from loopwright import subjects
-from loopwright.events import LoopAdmitted
+from loopwright.chain import READER, decode_event, digest
+from loopwright.events import LoopAdmitted, LoopEnded
 from loopwright.listing import admitted_loops, open_loops, subjects_of
 from loopwright.loop import Loop
 from loopwright.objects import Objects
@@ -103,6 +105,37 @@ async def test_a_loop_that_cannot_be_read_keeps_none_from_its_look(watchdog: Wat
     js = watchdog.bus.js
     await js.publish("loop.01JQ0000000000000000000000.loop_admitted", b"no event")
     assert await watchdog.sweep() == 1
+
+
+async def test_a_loop_whose_log_cannot_be_read_ends_at_its_deadline(watchdog: Watchdog) -> None:
+    loop = await admitted(watchdog.log, ago_s=0, time_s=1)
+    js, every = watchdog.bus.js, subjects.loop_events(LOOP_ID)
+    await js.publish(subjects.loop_event(LOOP_ID, "plan_requested"), b"no event")
+    await js.publish(subjects.loop_event(LOOP_ID, "loop_held"), b"nor this")
+    assert await watchdog.sweep() == 0  # it may yet be mended
+    while (left := (loop.deadline - datetime.now(UTC)).total_seconds()) > 0:
+        await asyncio.sleep(left)
+    watchdog.overdue = timedelta(0)
+    stops = await watchdog.bus.nc.subscribe(subjects.stop(LOOP_ID))
+    assert await watchdog.sweep() == 1
+    stored = [item async for item in watchdog.bus.read(subjects.LOOPS, every, 1)]
+    event = decode_event(stored[-1].body)
+    assert isinstance(event.data, LoopEnded)
+    assert (event.data.outcome, event.data.reason) == ("failed", "quarantined")
+    assert "cannot be read: no event" in event.data.detail
+    assert (event.n, event.prev) == (3, digest(stored[-2].body))
+    assert (await stops.next_msg(timeout=10)).data == b""
+    assert await watchdog.sweep() == 0
+
+
+@pytest.mark.parametrize("kind", ["plan_requested", "loop_dreamt"])
+async def test_a_loop_of_a_newer_version_is_left_to_it(watchdog: Watchdog, kind: str) -> None:
+    loop = await admitted(watchdog.log, ago_s=60, time_s=1)
+    newer = {"minreader": READER + 1, "data": {"kind": kind}}
+    await watchdog.bus.js.publish(subjects.loop_event(loop.id, kind), json.dumps(newer).encode())
+    assert await watchdog.sweep() == 0
+    end = subjects.loop_event(loop.id, "loop_ended")
+    assert await watchdog.bus.last(subjects.LOOPS, end) is None
 
 
 async def test_one_replica_sweeps_in_a_period(watchdog: Watchdog) -> None:

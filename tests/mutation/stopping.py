@@ -7,6 +7,7 @@ from mutation.mutant import Mutant
 COORDINATOR = "services/coordinator/loopwright_coordinator"
 SERVICE = "shared/loopwright/service"
 ORDER, PEOPLE = "tests/unit/test_exit_order.py", "tests/unit/test_people.py"
+WATCHDOG = "tests/integration/test_watchdog.py"
 NOTICES, STOP = "tests/unit/test_notices.py", "tests/integration/test_stop.py"
 
 ROWS: tuple[Mutant, ...] = (
@@ -86,5 +87,19 @@ ROWS: tuple[Mutant, ...] = (
         "    if now >= loop.deadline:\n        return overdue(loop)\n    most",
         "    most",
         f"{ORDER}::test_the_deadline_comes_before_a_budget_that_is_used_up",
+    ),
+    Mutant(
+        "leaves a loop whose log cannot be read open for ever",
+        f"{COORDINATOR}/watchdog.py",
+        "except UNREADABLE as error:",
+        "except ZeroDivisionError as error:",
+        f"{WATCHDOG}::test_a_loop_whose_log_cannot_be_read_ends_at_its_deadline",
+    ),
+    Mutant(
+        "ends a loop that a newer version goes on with",
+        f"{COORDINATOR}/unreadable.py",
+        "        except NewerError:\n            raise\n",
+        "",
+        f"{WATCHDOG}::test_a_loop_of_a_newer_version_is_left_to_it",
     ),
 )

@@ -67,10 +67,10 @@ class Log:
 
     async def _catch_up(self, loop_id: str, loop: Loop | None, tip: Stored) -> Loop:
         if loop is not None and loop.n + 1 == await self._position(tip):
-            return await self._fold(loop, tip)
+            return await self.fold(loop, tip)
         start = loop.tip + 1 if loop else 1
         async for stored in self.bus.read(subjects.LOOPS, subjects.loop_events(loop_id), start):
-            loop = await self._fold(loop, stored)
+            loop = await self.fold(loop, stored)
         if loop is None:
             raise BusUnavailableError(f"loop {loop_id}: the log could not be read yet")
         return loop
@@ -78,7 +78,8 @@ class Log:
     async def _position(self, stored: Stored) -> int:
         return decode_event(await check_out(stored.body, self.objects)).n
 
-    async def _fold(self, loop: Loop | None, stored: Stored) -> Loop:
+    async def fold(self, loop: Loop | None, stored: Stored) -> Loop:
+        """The loop after one more event; UnreadableError if it cannot be read or cannot follow."""
         body = await check_out(stored.body, self.objects)
         return evolve(loop, decode_event(body), seq=stored.seq, body_digest=digest(body))
 

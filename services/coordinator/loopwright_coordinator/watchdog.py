@@ -32,6 +32,7 @@ from loopwright_coordinator.admission import Settle
 from loopwright_coordinator.inputs import Begin, Woken
 from loopwright_coordinator.log import Log
 from loopwright_coordinator.seal import next_look
+from loopwright_coordinator.unreadable import UNREADABLE, end_unreadable
 
 log = structlog.get_logger()
 
@@ -141,7 +142,13 @@ class Watchdog:
         return woken
 
     async def _woken(self, loop_id: str) -> bool:
-        """Look at a loop if nobody did in time."""
+        """Look at a loop if nobody did in time; one that cannot be read ends at its deadline."""
+        try:
+            return await self._looked_at(loop_id)
+        except UNREADABLE as error:
+            return await end_unreadable(self.log, loop_id, datetime.now(UTC), error)
+
+    async def _looked_at(self, loop_id: str) -> bool:
         loop = await self.log.load(loop_id, at_least=0)
         if loop is None or loop.ended is not None:
             return False
