@@ -98,7 +98,7 @@ ROWS: tuple[Mutant, ...] = (
     Mutant(
         "ends a loop that a newer version goes on with",
         f"{COORDINATOR}/unreadable.py",
-        "        except NewerError:\n            raise\n",
+        "    if isinstance(error, NewerError):\n        raise error\n",
         "",
         f"{WATCHDOG}::test_a_loop_of_a_newer_version_is_left_to_it",
     ),

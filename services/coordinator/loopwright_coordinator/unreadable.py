@@ -64,8 +64,6 @@ async def _readable(source: Log, loop_id: str) -> Readable | None:
         try:
             loop = loop if skipped else await source.fold(loop, stored)
             skipped += 1 if skipped else 0
-        except NewerError:
-            raise
         except UNREADABLE:
             skipped = 1
     if loop is None or last is None:
