@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import re
+
 from loopwright.checks import CHECK_KINDS
 from loopwright.errors import Fault
 from loopwright.wire import Json
 
-#: What the fields look like that a goal cannot do without.
+#: What fields look like, by their paths without positions in lists.
 EXAMPLES = {
+    "version": "version: 1",
+    "constraints": "constraints: [Keep it small.]",
+    "workspace": "workspace: {folder: src}",
+    "workspace.files": 'workspace: {files: {a.txt: "hello"}}',
+    "budget": "budget: {iterations: 5, usd: 1, time: 10m}",
+    "budget.iterations": "iterations: 5",
+    "budget.tokens": "tokens: 200000",
+    "budget.usd": 'usd: "1.50"',
+    "budget.actions": "actions: 50",
+    "budget.time": "time: 10m",
+    "on_exhausted": "on_exhausted: hold",
+    "approvals": "approvals: [plan]",
+    "limits": "limits: {action_time: 2m}",
+    "notify": 'notify: [{webhook: "https://example.com/hook", on: [end]}]',
+    "planner.rules.when": "when: {start: true}",
+    "planner.rules.times": "times: 2",
+    "planner.rules.do": "do: [{tool: shell, args: {run: make}}]",
+    "verify.checks.required": "required: false",
+    "verify.checks.weight": "weight: 2",
+    "verify.checks.timeout": "timeout: 30s",
+    "verify.checks.path": "path: result.csv",
+    "verify.checks.run": 'run: "make check"',
     "name": "name: tidy-table",
     "objective": "objective: Every test in test_durations.py passes.",
     "planner": "planner: {backend: openai, model: MODEL}",
@@ -36,11 +60,15 @@ def _message(item: Json, path: str) -> str:
         case "extra_forbidden":
             return "there is no such field; see the schema, or remove it"
         case "missing":
-            example = EXAMPLES.get(path)
-            return "Field required" + (f"; for example `{example}`" if example else "")
+            return "Field required" + _example(path)
         case "value_error":
-            return str(item["msg"]).removeprefix("Value error, ")
+            return str(item["msg"]).removeprefix("Value error, ") + _example(path)
         case _:
             given = item.get("input")
             shown = f", not {given!r}" if isinstance(given, str | int | float) else ""
-            return f"{item['msg']}{shown if len(shown) <= 80 else ''}"
+            return f"{item['msg']}{shown if len(shown) <= 80 else ''}{_example(path)}"
+
+
+def _example(path: str) -> str:
+    example = EXAMPLES.get(re.sub(r"\[\d+\]", "", path))
+    return f"; for example `{example}`" if example else ""

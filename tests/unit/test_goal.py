@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from loopwright.errors import GoalInvalidError
 from loopwright.goal import Goal, digest_of, parse_goal
 from loopwright.testing import model_goal, playbook_goal
 from loopwright.wire import parse_duration
+from loopwright.wording import EXAMPLES
 
 
 def faults(data: Any, *, packed: bool = False) -> dict[str, str]:
@@ -144,3 +147,45 @@ def test_anything_at_all_gives_faults_or_a_goal(value: Any) -> None:
         parse_goal(value)
     except GoalInvalidError as error:
         assert error.faults  # noqa: PT017 - either way is right; the point is that nothing else escapes
+
+
+WHOLE: dict[str, Any] = {
+    "name": "n",
+    "objective": "o",
+    "planner": {
+        "backend": "playbook",
+        "rules": [
+            {"name": "r", "when": {"start": True}, "do": [{"tool": "shell", "args": {"run": "x"}}]}
+        ],
+    },
+    "verify": {"checks": [{"name": n, "kind": "file", "path": n} for n in ("a", "b")]},
+    "budget": {"tokens": 1000},
+}
+COMMAND = {"name": "a", "kind": "command", "run": "make"}
+
+
+@pytest.mark.parametrize(("path", "example"), EXAMPLES.items())
+def test_an_example_of_a_field_is_itself_valid(path: str, example: str) -> None:
+    goal = deepcopy(WHOLE)
+    *above, _ = path.split(".")
+    if example.startswith("workspace:"):
+        above = []
+    at: Any = goal
+    for name in above:
+        at = at[name][0] if isinstance(at[name], list) else at[name]
+    if path in ("verify.checks.timeout", "verify.checks.run"):
+        at.clear()
+        at.update(COMMAND)
+    if path == "planner.model":
+        at["backend"] = "openai"
+        del at["rules"]
+    at.update(yaml.safe_load(example.replace("on:", '"on":')))
+    assert parse_goal(goal).name in ("n", "tidy-table")
+
+
+def test_a_wrong_value_is_told_with_an_example() -> None:
+    with pytest.raises(GoalInvalidError) as caught:
+        parse_goal(WHOLE | {"budget": {"time": "soon"}, "on_exhausted": "explode"})
+    said = {fault.path: fault.message for fault in caught.value.faults}
+    assert "for example `time: 10m`" in said["budget.time"]
+    assert "for example `on_exhausted: hold`" in said["on_exhausted"]
