@@ -179,7 +179,7 @@ def test_an_example_of_a_field_is_itself_valid(path: str, example: str) -> None:
     if path == "planner.model":
         at["backend"] = "openai"
         del at["rules"]
-    at.update(yaml.safe_load(example.replace("on:", '"on":')))
+    at.update(yaml.safe_load(example.replace(" on:", ' "on":')))
     assert parse_goal(goal).name in ("n", "tidy-table")
 
 
