@@ -25,8 +25,8 @@ TABLE: dict[str, Any] = {"kind": "table", "path": "t.csv"}
         ({"kind": "file", "path": "t.csv", "sha256": "0" * 64}, "failed", "is wanted"),
         ({"kind": "file", "path": "../x"}, "failed", "not a path inside"),
         ({"kind": "regex", "path": "t.csv", "pattern": "^Ada"}, "passed", "found 1 ×"),
-        ({"kind": "regex", "path": "t.csv", "pattern": "Bob"}, "failed", "matches 0 times"),
-        ({"kind": "regex", "path": "t.csv", "pattern": "A", "max_count": 1}, "failed", "matches 2"),
+        ({"kind": "regex", "path": "t.csv", "pattern": "Bob"}, "failed", "found 0 ×"),
+        ({"kind": "regex", "path": "t.csv", "pattern": "A", "max_count": 1}, "failed", "found 2 ×"),
         ({"kind": "regex", "path": "t.csv", "pattern": "("}, "error", "mend the goal"),
         (
             {"kind": "json_schema", "path": "j.json", "schema": {"type": "object"}},

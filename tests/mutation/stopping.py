@@ -42,7 +42,7 @@ ROWS: tuple[Mutant, ...] = (
     Mutant(
         "tells of a pause again when the running step ends",
         "services/state/loopwright_state/notices.py",
-        'case LoopHeld(hold="paused") if data.control is None or data.control.kind != "pause":',
+        'case LoopHeld(hold="paused") if data.settles is not None and not _is_said(data):',
         'case LoopHeld(hold="paused") if False:',
         f"{NOTICES}::test_a_pause_is_told_once_though_a_step_ran_when_it_was_said",
     ),

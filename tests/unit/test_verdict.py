@@ -64,5 +64,5 @@ def test_failures_keep_their_evidence_when_not_all_of_it_fits() -> None:
 
 def _planner(check: str) -> dict[str, object]:
     action = {"tool": "shell", "args": {"run": "true"}}
-    rule = {"name": "r", "when": {"failing": [check]}, "do": [action]}
+    rule = {"name": "r", "when": {"start": True, "failing": [check]}, "do": [action]}
     return {"backend": "playbook", "rules": [rule]}

@@ -43,7 +43,7 @@ def notifications(event: LoopEvent, admitted: LoopAdmitted) -> Iterator[Notifica
             return
         case LoopHeld(hold="awaiting_children"):
             return
-        case LoopHeld(hold="paused") if data.control is None or data.control.kind != "pause":
+        case LoopHeld(hold="paused") if data.settles is not None and not _is_said(data):
             return  # the step that ran when the pause was said has ended
         case LoopHeld():
             held = {"detail": data.detail, "hold": data.hold, "reason": data.reason}
@@ -53,6 +53,11 @@ def notifications(event: LoopEvent, admitted: LoopAdmitted) -> Iterator[Notifica
             yield _news(event, admitted, "end", **ended, best=data.best)
         case _:
             return
+
+
+def _is_said(data: LoopHeld) -> bool:
+    """Whether this event is somebody's word to pause."""
+    return data.control is not None and data.control.kind == "pause"
 
 
 def _news(event: LoopEvent, admitted: LoopAdmitted, kind: NoticeKind, **more: Json) -> Notification:

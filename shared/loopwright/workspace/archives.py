@@ -28,6 +28,8 @@ def read_archive(path: Path, limits: TreeLimits) -> Iterator[Item]:
     Raises WorkspacePathError for a member that is neither a file, a link nor a folder, and
     WorkspaceError for what is no archive. Names, links and sizes are the caller's to check.
     """
+    if not path.exists():
+        raise WorkspacePathError(f"{path} cannot be read: No such file or folder")
     try:
         if zipfile.is_zipfile(path):
             yield from _zip(path, limits)
